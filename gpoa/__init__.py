@@ -1,0 +1,26 @@
+"""gpoa: one labelled image and a folder of images in, a mask for every image out.
+
+Importing this package is light; torch and the models are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["GpoaConfig", "OneShotSegmenter", "__version__"]
+
+if TYPE_CHECKING:
+    from gpoa.config import GpoaConfig
+    from gpoa.pipeline import OneShotSegmenter
+
+_HOMES = {"OneShotSegmenter": "gpoa.pipeline", "GpoaConfig": "gpoa.config"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gpoa' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,135 @@
+"""The two frozen models behind the embedding cache.
+
+A model is found, fetched where it is missing, and loaded only when an image needs it: a run whose embeddings are all
+cached loads neither encoder.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+from gpoa.config import GpoaConfig
+from gpoa.errors import ConfigError, ModelError
+from gpoa.features.base import FeatureExtractor
+from gpoa.features.cache import EmbeddingCache, default_cache_folder, image_digest
+from gpoa.features.debias import noise_basis, remove_directions
+from gpoa.features.dinov2 import Dinov2Extractor
+from gpoa.geometry import sam_input_size
+from gpoa.models import card, store
+from gpoa.segmenters.base import Segmenter
+from gpoa.segmenters.registry import SEGMENTERS
+from gpoa.types import ImageEmbedding, PatchFeatures
+
+
+def resolve_device(name: str) -> str:
+    """Turns auto into the device to use, and checks any other name.
+
+    Raises:
+        ConfigError: the device is unknown or not on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise ConfigError(f"--models.device {name}: unknown device; take auto, cpu, cuda, cuda:N or mps") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--models.device {name}: torch {torch.__version__} finds no CUDA device; take auto or cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"--models.device {name}: torch {torch.__version__} finds no MPS device; take auto or cpu")
+    return name
+
+
+class Backbones:
+    """Feature model and segmenter as one cached service.
+
+    Args:
+        config: which models, and how images become tokens.
+        cache: embedding cache; default: the user's (`default_cache_folder`).
+    """
+
+    def __init__(self, config: GpoaConfig, cache: EmbeddingCache | None = None) -> None:
+        self.config = config
+        self.cache = EmbeddingCache(default_cache_folder()) if cache is None else cache
+        self.device = resolve_device(config.models.device)
+        self.extractor = self._build_extractor()
+        self.segmenter = self._build_segmenter()
+        self._directions: np.ndarray | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The names of the weights and settings that shape tokens and masks."""
+        directions = self.config.matching.debias_components
+        return {"features": f"{self.extractor.model_id}-{directions}", "segmenter": self.segmenter.model_id}
+
+    def features(self, image: np.ndarray, key: str | None = None) -> PatchFeatures:
+        """Patch tokens of an image, position directions removed as configured.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            key: `image_digest(image)`, where the caller has it already.
+        """
+        raw = self._raw_features(image, key or image_digest(image))
+        count = self.config.matching.debias_components
+        if count == 0:
+            return raw
+        tokens = remove_directions(raw.tokens, self._noise_directions()[:count])
+        return PatchFeatures(tokens, raw.grid_size, raw.patch_size, raw.input_size, raw.original_size)
+
+    def embedding(self, image: np.ndarray, key: str | None = None) -> ImageEmbedding:
+        """The segmenter's embedding of an image (see `features`)."""
+        import torch
+
+        def compute() -> dict[str, np.ndarray]:
+            return {"features": self.segmenter.encode(image).features.numpy().astype(np.float16)}
+
+        arrays = self.cache.get_or_compute(key or image_digest(image), self.segmenter.model_id, compute)
+        size = (image.shape[0], image.shape[1])
+        features = torch.from_numpy(arrays["features"].astype(np.float32)).to(self.device)
+        return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)
+
+    def _raw_features(self, image: np.ndarray, key: str) -> PatchFeatures:
+        """Tokens as the model gives them."""
+
+        def compute() -> dict[str, np.ndarray]:
+            return {"tokens": self.extractor.extract(image).tokens.astype(np.float16)}
+
+        arrays = self.cache.get_or_compute(key, self.extractor.model_id, compute)
+        side = self.config.features.image_size
+        grid = (side // self.extractor.patch_size,) * 2
+        return PatchFeatures(
+            tokens=arrays["tokens"].astype(np.float32),
+            grid_size=grid,
+            patch_size=self.extractor.patch_size,
+            input_size=(side, side),
+            original_size=(image.shape[0], image.shape[1]),
+        )
+
+    def _noise_directions(self) -> np.ndarray:
+        """[D, D] position directions of the feature model, computed once a model and cached."""
+        if self._directions is None:
+            arrays = self.cache.get_or_compute(
+                "noise-basis", self.extractor.model_id, lambda: {"directions": noise_basis(self.extractor)}
+            )
+            self._directions = arrays["directions"]
+        return self._directions
+
+    def _build_extractor(self) -> FeatureExtractor:
+        """The feature model of the config."""
+        models, settings = self.config.models, self.config.features
+        folder = store.ensure(models.features, store.checkpoints_root(models.checkpoints))
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"--models.features {models.features}: not a feature model; see `gpoa models list`")
+        return Dinov2Extractor(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
+
+    def _build_segmenter(self) -> Segmenter:
+        """The segmenter of the config."""
+        name = self.config.models.segmenter
+        if name not in SEGMENTERS:
+            known = ", ".join(SEGMENTERS)
+            raise ModelError(f"--models.segmenter {name}: unknown segmenter; known are {known}")
+        folder = store.ensure(name, store.checkpoints_root(self.config.models.checkpoints))
+        return SEGMENTERS[name](folder, card.model_id(folder), self.device)

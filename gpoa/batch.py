@@ -1,0 +1,372 @@
+"""The stages of `gpoa.pipeline` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing done.
+
+What `run_folder` writes below its output folder:
+
+    initial_prompts/<stem>.json .npz      and pictures/<stem>.jpg, the points on the image
+    optimized_prompts/<stem>.json .npz
+    masks/<stem>.png                      0/255 at the original size
+    overlays/<stem>.jpg
+    contact_sheet.jpg  run.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpoa import __version__
+from gpoa.config import to_dict
+from gpoa.datasets.coco import write_coco
+from gpoa.datasets.folder import find_samples
+from gpoa.datasets.image_io import load_image, load_mask, save_mask
+from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
+from gpoa.errors import DataError, GpoaError, PromptError
+from gpoa.pipeline import OneShotSegmenter
+from gpoa.types import Sample
+from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
+
+logger = logging.getLogger(__name__)
+
+REFERENCE_FILE = "reference.gpoa.npz"
+SHEET_TILES = 48
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of one image.
+
+    Args:
+        stem: the name under which its files are stored.
+        status: ok; absent, the object was not found; kept, already there; failed.
+        confidence: the judge's score in [0, 1], or None.
+        choice: which prompt set the optimiser chose.
+        seconds: time spent.
+        error: one line, where it failed.
+    """
+
+    stem: str
+    status: str = "ok"
+    confidence: float | None = None
+    choice: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass
+class Report:
+    """What became of a batch.
+
+    Args:
+        items: one for each image that was reached.
+        total: images in the batch.
+        interrupted: stopped by ctrl-C.
+    """
+
+    total: int
+    items: list[Item] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    def count(self, status: str) -> int:
+        """How many images have a status."""
+        return sum(item.status == status for item in self.items)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every image was done, 1 when some failed, 130 after ctrl-C."""
+        return 130 if self.interrupted else int(self.count("failed") > 0)
+
+    def summary(self) -> str:
+        """One line for people."""
+        done = [f"{self.count('ok')} segmented"]
+        done += [f"{self.count(name)} {text}" for name, text in NOTED.items() if self.count(name)]
+        left = self.total - len(self.items)
+        done += [f"{left} not reached (interrupted; run the same command to go on)"] if left else []
+        return f"{', '.join(done)} of {self.total} images in {self.seconds:.1f} s"
+
+
+NOTED = {"kept": "already there", "absent": "without the object", "failed": "failed"}
+
+
+def process(samples: Sequence[Sample], work: Callable[[Sample], Item], title: str) -> Report:
+    """Runs a stage over images with one progress bar, and goes on after an image that fails.
+
+    Args:
+        samples: the images.
+        work: handles one image.
+        title: the progress bar's label.
+
+    Returns:
+        What became of each image.
+    """
+    from tqdm import tqdm
+
+    report, began = Report(total=len(samples)), time.perf_counter()
+    bar = tqdm(samples, desc=title, unit="image", disable=None)
+    try:
+        for sample in bar:
+            start = time.perf_counter()
+            try:
+                item = work(sample)
+            except (GpoaError, OSError) as error:
+                item = Item(sample.stem, "failed", error=_one_line(error))
+            except Exception as error:  # one bad image never ends a batch; -v shows where it came from
+                logger.debug("unexpected error on %s", sample.image_path, exc_info=True)
+                item = Item(sample.stem, "failed", error=f"{type(error).__name__}: {_one_line(error)}")
+            if item.status == "failed":
+                bar.write(f"failed: {item.error}")
+            report.items.append(replace(item, seconds=round(time.perf_counter() - start, 4)))
+    except KeyboardInterrupt:
+        report.interrupted = True
+    finally:
+        bar.close()
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def run_prompts(segmenter: OneShotSegmenter, targets: Any, output: Path) -> Report:
+    """Writes the initial prompts of every target and a picture of them.
+
+    Args:
+        segmenter: fitted.
+        targets: a file, a folder, or several.
+        output: receives `<stem>.json`, `<stem>.npz`, `pictures/<stem>.jpg`.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or the folder cannot be written.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    segmenter.save_reference(output / REFERENCE_FILE)
+
+    def work(sample: Sample) -> Item:
+        image = load_image(sample.image_path)
+        record = segmenter.initial_prompts(image, sample.image_path.name)
+        _store_initial(output, sample.stem, image, record)
+        return Item(sample.stem, record.status)
+
+    return process(samples, work, "prompts")
+
+
+def run_optimize(segmenter: OneShotSegmenter, targets: Any, prompts: Path, output: Path) -> Report:
+    """Improves the prompts of every target.
+
+    Args:
+        segmenter: fitted, or not: then the reference is read from the prompts folder where it lies there.
+        targets: the images.
+        prompts: folder of prompt files.
+        output: receives the improved prompt files.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or a folder cannot be used.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    if (prompts / REFERENCE_FILE).is_file():
+        segmenter.load_reference(prompts / REFERENCE_FILE)
+
+    def work(sample: Sample) -> Item:
+        record = read_prompts(prompts / f"{sample.stem}.json")
+        improved, search = segmenter.optimize(load_image(sample.image_path), record)
+        write_prompts(output / f"{sample.stem}.json", improved)
+        return Item(sample.stem, improved.status, improved.confidence, search.best.name if search else "")
+
+    return process(samples, work, "optimize")
+
+
+def run_segment(
+    segmenter: OneShotSegmenter, targets: Any, prompts: Path, output: Path, coco: Path | None = None
+) -> Report:
+    """Segments every target with the prompts in a folder.
+
+    Args:
+        segmenter: need not be fitted.
+        targets: the images.
+        prompts: folder of prompt files.
+        output: receives `masks/`, `overlays/` and the contact sheet.
+        coco: also write all masks as one COCO json file.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or a folder cannot be used.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+
+    def work(sample: Sample) -> Item:
+        image = load_image(sample.image_path)
+        record = read_prompts(prompts / f"{sample.stem}.json")
+        mask = segmenter.segment(image, record)
+        _store_mask(output, sample.stem, image, mask, record)
+        return Item(sample.stem, record.status, record.confidence)
+
+    report = process(samples, work, "segment")
+    _finish(output, samples, report, coco)
+    return report
+
+
+def run_folder(
+    segmenter: OneShotSegmenter, targets: Any, output: Path, coco: Path | None = None, command: str = ""
+) -> Report:
+    """Prompts, optimises and segments every target; what an earlier run of the same settings did is kept.
+
+    Args:
+        segmenter: fitted.
+        targets: a file, a folder, or several.
+        output: receives what the module's docstring lists.
+        coco: also write all masks as one COCO json file.
+        command: recorded in `run.json`.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or the folder cannot be written.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
+    digest = segmenter.run_digest()
+
+    def work(sample: Sample) -> Item:
+        made_from = {"run": digest, "image": _file_digest(sample.image_path)}
+        kept = _kept(output, sample.stem, made_from)
+        if kept is not None:
+            return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""))
+        image = load_image(sample.image_path)
+        initial = segmenter.initial_prompts(image, sample.image_path.name)
+        optimized, search = segmenter.optimize(image, initial)
+        mask = segmenter.segment(image, optimized, search)
+        _store_initial(output / "initial_prompts", sample.stem, image, initial)
+        _store_mask(output, sample.stem, image, mask, optimized)
+        # Written last: this file says that everything else of the image is there.
+        done = replace(optimized, provenance={**optimized.provenance, "made_from": made_from})
+        write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
+        return Item(sample.stem, optimized.status, optimized.confidence, search.best.name if search else "")
+
+    report = process(samples, work, "gpoa run")
+    _finish(output, samples, report, coco)
+    _write_run_file(output, segmenter, report, command)
+    segmenter.backbones.cache.trim()
+    return report
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes a folder and proves that it can be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    probe = folder / f".gpoa-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error}); choose another --output") from error
+
+
+def _store_initial(folder: Path, stem: str, image: np.ndarray, record: PromptRecord) -> None:
+    """Writes a prompt file and the picture of its points."""
+    write_prompts(folder / f"{stem}.json", record)
+    _save_picture(draw_overlay(image, prompts=record.prompts), folder / "pictures" / f"{stem}.jpg")
+
+
+def _store_mask(output: Path, stem: str, image: np.ndarray, mask: np.ndarray, record: PromptRecord) -> None:
+    """Writes a mask and its overlay."""
+    (output / "masks").mkdir(exist_ok=True)
+    save_mask(output / "masks" / f"{stem}.png", mask)
+    _save_picture(draw_overlay(image, mask, record.prompts), output / "overlays" / f"{stem}.jpg")
+
+
+def _save_picture(picture: Any, path: Path) -> None:
+    """Writes a JPEG atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    picture.save(partial, format="JPEG", quality=88)
+    os.replace(partial, path)
+
+
+def _kept(output: Path, stem: str, made_from: dict[str, str]) -> PromptRecord | None:
+    """The record of an image that an earlier run of the same settings finished."""
+    path = output / "optimized_prompts" / f"{stem}.json"
+    if not path.is_file() or not (output / "masks" / f"{stem}.png").is_file():
+        return None
+    try:
+        record = read_prompts(path)
+    except PromptError:
+        return None
+    return record if record.provenance.get("made_from") == made_from else None
+
+
+def _finish(output: Path, samples: Sequence[Sample], report: Report, coco: Path | None) -> None:
+    """Writes what needs all images: the contact sheet and the COCO file."""
+    done = {item.stem: item for item in report.items if item.status != "failed"}
+    finished = [sample for sample in samples if sample.stem in done]
+    if not finished:
+        return
+    chosen = np.unique(np.linspace(0, len(finished) - 1, min(SHEET_TILES, len(finished))).round().astype(int))
+    from PIL import Image
+
+    tiles = []
+    for sample in (finished[index] for index in chosen):
+        with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
+            tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))
+    _save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
+    if coco is not None:
+        write_coco(coco, [(s.image_path.name, load_mask(_mask_path(output, s), allow_empty=True)) for s in finished])
+
+
+def _mask_path(output: Path, sample: Sample) -> Path:
+    return output / "masks" / f"{sample.stem}.png"
+
+
+def _caption(item: Item) -> str:
+    """Name and confidence."""
+    if item.confidence is None:
+        return item.stem
+    return f"{item.stem}   {item.confidence:.2f}" if item.confidence > 0 else f"{item.stem}   not found"
+
+
+def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, command: str) -> None:
+    """Writes what was done with what, so that it can be repeated."""
+    plain = {
+        "gpoa": __version__,
+        "command": command,
+        "config": to_dict(segmenter.config),
+        "models": segmenter.backbones.ids,
+        "device": segmenter.backbones.device,
+        "run_digest": segmenter.run_digest(),
+        "seconds": round(report.seconds, 3),
+        "interrupted": report.interrupted,
+        "images": [asdict(item) for item in report.items],
+    }
+    partial = output / "run.json.tmp"
+    partial.write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(partial, output / "run.json")
+
+
+def _file_digest(path: Path) -> str:
+    """32 hexadecimal digits over a file's bytes."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

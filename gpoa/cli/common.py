@@ -1,0 +1,77 @@
+"""What several verbs share: parsing, the cache flags, the closing lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from gpoa.batch import Report
+    from gpoa.config import GpoaConfig, StrategyName
+    from gpoa.pipeline import OneShotSegmenter
+
+Args = TypeVar("Args")
+
+
+@dataclass(frozen=True)
+class CacheArgs:
+    """Where embeddings are kept, so that a second run costs no encoder pass."""
+
+    folder: Path | None = None
+    """Folder of the embedding cache; default: $GPOA_CACHE, else the user's cache folder."""
+    limit_gb: float = 8.0
+    """The entries unused for longest are removed beyond this size."""
+    off: bool = False
+    """Keep no embeddings."""
+
+
+def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str]) -> Args:
+    """Parses a verb's flags into its dataclass; tyro prints help and mistakes and exits with 0 or 2."""
+    import tyro
+
+    return tyro.cli(kind, prog=f"gpoa {verb}", description=description, args=list(argv))
+
+
+def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: int | None) -> GpoaConfig:
+    """The config with the values of the short flags, where they were given."""
+    given = {"strategy": strategy, "budget": budget}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(config, optimize=replace(config.optimize, **given))
+
+
+def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> OneShotSegmenter:
+    """The segmenter of a verb's flags."""
+    from gpoa.features.cache import EmbeddingCache, default_cache_folder
+    from gpoa.pipeline import OneShotSegmenter
+
+    folder = None if cache.off else cache.folder or default_cache_folder()
+    return OneShotSegmenter(config, EmbeddingCache(folder, int(cache.limit_gb * (1 << 30))))
+
+
+def finish(report: Report, places: dict[str, Path], as_json: bool) -> int:
+    """Prints the summary and where things are.
+
+    Args:
+        report: what became of each image.
+        places: what was written where.
+        as_json: print one JSON object instead of text.
+
+    Returns:
+        The exit status.
+    """
+    if as_json:
+        plain: dict[str, Any] = {"images": [asdict(item) for item in report.items], "seconds": report.seconds}
+        print(json.dumps({**plain, **{name: str(path) for name, path in places.items()}}, ensure_ascii=False))
+        return report.exit_code
+    for item in report.items:
+        if item.status == "failed":
+            print(f"failed: {item.stem}: {item.error}", file=sys.stderr)
+    print(report.summary())
+    for name, path in places.items():
+        if path.exists():
+            print(f"  {name:<10} {path}")
+    return report.exit_code

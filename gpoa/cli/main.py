@@ -1,0 +1,80 @@
+"""The `gpoa` command: finds the verb, and turns errors into one clear line.
+
+Exit status: 0 done, 1 some images failed, 2 a mistake that the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from gpoa import __version__
+from gpoa.errors import GpoaError
+
+VERBS = {
+    "run": "reference + mask + targets -> a mask for every target (prompts, optimize and segment in one go)",
+    "prompts": "reference + mask + targets -> initial prompt files",
+    "optimize": "initial prompt files -> better prompt files, without ground truth",
+    "segment": "prompt files -> masks and overlays",
+    "evaluate": "masks + ground truth -> IoU and Dice, per image and mean",
+    "models": "list, fetch, verify the frozen models",
+    "doctor": "what this machine has: python, torch, device, models",
+}
+
+USAGE = """usage: gpoa VERB [options]      gpoa VERB -h for a verb's options
+
+One labelled image and a folder of images in, a mask for every image out.
+
+{verbs}
+
+  --version    print the version       --debug    show tracebacks       -v    log what is done
+
+example:
+  gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: arguments without the program's name; default: `sys.argv`.
+
+    Returns:
+        The exit status.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug, verbose = _take(arguments, "--debug"), _take(arguments, "-v")
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(verbs="\n".join(f"  {name:<10} {text}" for name, text in VERBS.items())))
+        return 0
+    if arguments[0] == "--version":
+        print(f"gpoa {__version__}")
+        return 0
+    if arguments[0] not in VERBS:
+        print(f"gpoa: unknown verb {arguments[0]!r}; known are {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(f"gpoa.cli.{arguments[0]}").main(arguments[1:])
+    except GpoaError as error:
+        if debug:
+            raise
+        print(f"gpoa {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gpoa {arguments[0]}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _take(arguments: list[str], flag: str) -> bool:
+    """Removes a flag from the arguments and says whether it was there."""
+    found = flag in arguments
+    while flag in arguments:
+        arguments.remove(flag)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

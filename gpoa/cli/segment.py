@@ -1,0 +1,49 @@
+"""Segments images with the prompts in a folder.
+
+Writes masks/<stem>.png (0/255, original size), overlays and a contact sheet below --output.
+
+example:
+  gpoa segment --prompts optimized_prompts/ --targets images/ --output out/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse
+from gpoa.config import GpoaConfig
+
+
+@dataclass(frozen=True)
+class Args:
+    """Flags of `gpoa segment`."""
+
+    prompts: Path
+    """Folder of prompt files."""
+    targets: tuple[Path, ...]
+    """The images that the prompts are for."""
+    output: Path
+    """Folder for masks and overlays."""
+    config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
+    cache: CacheArgs = field(default_factory=CacheArgs)
+    coco: bool = False
+    """Also write coco.json with all masks."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb; returns the exit status."""
+    args = parse(Args, "segment", __doc__, argv)
+    from gpoa.batch import run_segment
+
+    coco = args.output / "coco.json"
+    segmenter = build_segmenter(args.config, args.cache)
+    report = run_segment(segmenter, args.targets, args.prompts, args.output, coco if args.coco else None)
+    places = {"masks": args.output / "masks", "pictures": args.output / "contact_sheet.jpg", "coco": coco}
+    return finish(report, places, args.json)

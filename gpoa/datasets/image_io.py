@@ -1,0 +1,246 @@
+"""Reading images and masks of any common kind, and writing masks.
+
+Sizes are (H, W). The EXIF orientation is applied to images and to masks, so what we read is what a viewer shows. Of a
+file with several frames or pages, the first is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from gpoa.datasets.atomic import write_atomic
+from gpoa.datasets.mask_values import foreground_of, label_values
+from gpoa.errors import GpoaError, ImageError, MaskError
+from gpoa.types import Size
+
+MAX_PIXELS = 300_000_000
+"""Images of more pixels are refused: decoded and as float they would take several gigabytes."""
+LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
+"""Formats that change pixel values. (WebP and AVIF may, but their masks are usually lossless.)"""
+QUARTER_TURNS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange rows and columns."""
+
+_limit_lock = threading.Lock()
+_limit_state: dict[str, int | None] = {"users": 0, "saved": None}
+
+
+def load_image(path: Path | str) -> np.ndarray:
+    """Reads an image as 8-bit RGB.
+
+    Grey of more than 8 bits and floating-point grey are scaled linearly so that the smallest value of the picture
+    becomes 0 and the largest 255 (a constant picture becomes 0, NaN and infinities the nearest end): such files rarely
+    use the full range of their type, and an instrument's picture would otherwise be black. RGB of 16 bits keeps its upper
+    8 bits. Transparent pixels are laid on white.
+
+    Args:
+        path: the file.
+
+    Returns:
+        [H, W, 3] uint8 RGB, upright, freely writable.
+
+    Raises:
+        ImageError: the file is missing, empty, corrupt, truncated, no image, or too large.
+    """
+    return _to_rgb(_open(Path(path), ImageError))
+
+
+def load_mask(
+    path: Path | str,
+    image_size: Size | None = None,
+    allow_empty: bool = False,
+    label: int | None = None,
+    allow_full: bool | None = None,
+) -> np.ndarray:
+    """Reads a mask; `gpoa.datasets.mask_values` says which pixels are foreground.
+
+    Args:
+        path: the file: 1-bit, palette, grey of 8, 16 or 32 bits, float, RGB, or with alpha.
+        image_size: (H, W) of the image that the mask belongs to; None does not check.
+        allow_empty: accept a mask without foreground.
+        label: take the pixels of this grey value or palette index only.
+        allow_full: accept a mask without background; None means: as `allow_empty`.
+
+    Returns:
+        [H, W] bool.
+
+    Raises:
+        MaskError: the file cannot be read, has another size than its image, or has no foreground or no background.
+    """
+    path = Path(path)
+    picture = _open(path, MaskError)
+    mask = _decode_mask(path, picture, label)
+    if image_size is not None and mask.shape != tuple(image_size):
+        raise MaskError(_size_message(path, mask.shape, image_size))
+    if not allow_empty and not mask.any():
+        raise MaskError(_empty_message(path, picture, label))
+    if not (allow_empty if allow_full is None else allow_full) and mask.all():
+        raise MaskError(
+            f"{path}: the mask covers the whole image; gpoa needs background too: mark the object only, with 0 around it"
+        )
+    return mask
+
+
+def save_mask(path: Path | str, mask: np.ndarray) -> None:
+    """Writes a mask as a grey PNG of 0 and 255, atomically; the folder is made.
+
+    Args:
+        path: the file; the content is PNG whatever its suffix.
+        mask: [H, W] bool.
+
+    Raises:
+        ValueError: the mask is not [H, W] bool.
+        DataError: the file cannot be written.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ValueError(f"mask: expected [H, W] bool, got {mask.shape} {mask.dtype}; threshold it first")
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, format="PNG")
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def image_size(path: Path | str) -> Size:
+    """Size of an image or a mask from its header, as `load_image` and `load_mask` would give it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W), upright.
+
+    Raises:
+        ImageError: the file is missing, empty, no image, or too large.
+    """
+    with _reading(Path(path), ImageError) as picture:
+        width, height = picture.size
+        if picture.format == "TIFF":
+            # Pillow's TIFF reader has exchanged the two already, depending on its version; the tags are as stored.
+            width, height = picture.tag_v2[256], picture.tag_v2[257]
+        return (width, height) if _orientation(picture) in QUARTER_TURNS else (height, width)
+
+
+@contextlib.contextmanager
+def _reading(path: Path, error_type: type[GpoaError]) -> Iterator[Image.Image]:
+    """Opens a picture and turns whatever goes wrong while it is read into one clear line."""
+    kind = "mask" if error_type is MaskError else "image"
+    try:
+        if path.is_dir():
+            raise error_type(f"{path}: is a folder, not an {kind} file".replace("an mask", "a mask"))
+        if path.stat().st_size == 0:
+            raise error_type(f"{path}: the file is empty (0 bytes); copy or download it again")
+        with _own_pixel_limit(), Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                size = f"{picture.width}x{picture.height} (width x height)"
+                raise error_type(f"{path}: {size} is more than {MAX_PIXELS:,} pixels; scale it down or cut it into tiles")
+            yield picture
+    except GpoaError:
+        raise
+    except FileNotFoundError as error:
+        raise error_type(f"{path}: no such file; check the path") from error
+    except PermissionError as error:
+        raise error_type(f"{path}: no permission to read the file; change its mode or owner") from error
+    except Image.UnidentifiedImageError as error:
+        raise error_type(f"{path}: not an image, or of a kind that Pillow cannot read; save it as PNG") from error
+    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, EOFError and more.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise error_type(f"{path}: corrupt or truncated ({reason}); copy it again or save it as PNG") from error
+
+
+def _open(path: Path, error_type: type[GpoaError]) -> Image.Image:
+    """A decoded picture, upright, with `format` as in the file."""
+    with _reading(path, error_type) as picture:
+        picture.load()
+        file_format = picture.format
+        # `exif_transpose` would copy an upright picture for nothing, and some malformed EXIF blocks make it fail.
+        upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture.copy()
+        upright.format = file_format
+        return upright
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) where there is none or the block is malformed."""
+    try:
+        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a broken EXIF block does not make the pixels unusable, and its parser raises many kinds.
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+@contextlib.contextmanager
+def _own_pixel_limit() -> Iterator[None]:
+    """Switches Pillow's process-wide size check off while we read, because `_reading` makes its own.
+
+    Reads in several threads share the switch, and the last one puts the caller's limit back.
+    """
+    with _limit_lock:
+        if _limit_state["users"] == 0:
+            _limit_state["saved"] = Image.MAX_IMAGE_PIXELS
+            Image.MAX_IMAGE_PIXELS = None
+        _limit_state["users"] += 1
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            _limit_state["users"] -= 1
+            if _limit_state["users"] == 0:
+                Image.MAX_IMAGE_PIXELS = _limit_state["saved"]
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 of a decoded picture."""
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        grey = _stretch(np.asarray(picture))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        picture = Image.alpha_composite(white, layer)
+    if picture.mode == "LAB":
+        from PIL import ImageCms
+
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        picture = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+    return np.array(picture.convert("RGB"))
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    """[H, W] uint8: the used range of the finite values mapped linearly to 0..255."""
+    values = values.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if high == low:
+        return np.zeros(values.shape, dtype=np.uint8)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    return np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+
+
+def _decode_mask(path: Path, picture: Image.Image, label: int | None) -> np.ndarray:
+    """[H, W] bool, with a MaskError where the label cannot be looked up."""
+    try:
+        return foreground_of(picture, label, lossy=picture.format in LOSSY_FORMATS)
+    except ValueError as error:
+        raise MaskError(f"{path}: {error}") from error
+
+
+def _size_message(path: Path, mask_size: Size, size: Size) -> str:
+    """What to say of a mask of another size than its image."""
+    found, wanted = f"{mask_size[1]}x{mask_size[0]}", f"{size[1]}x{size[0]}"
+    remedy = "give the mask of this image, or resize it with nearest-neighbour interpolation"
+    if tuple(mask_size) == tuple(size)[::-1]:
+        remedy = "the image's EXIF orientation turns it by 90 degrees: turn the mask too"
+    return f"{path}: the mask is {found} but its image is {wanted} (width x height, upright); {remedy}"
+
+
+def _empty_message(path: Path, picture: Image.Image, label: int | None) -> str:
+    """What to say of a mask without foreground."""
+    if label is None:
+        return f"{path}: the mask is empty, no pixel is foreground; mark the object with non-zero values (255) on 0"
+    present = ", ".join(f"{value:g}" for value in np.unique(label_values(picture))[:12])
+    return f"{path}: no pixel has the label {label}; the mask holds {present}: choose one of these"

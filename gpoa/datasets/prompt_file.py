@@ -1,0 +1,191 @@
+"""Prompt files: what one stage hands to the next, and what a user may write by hand.
+
+`<stem>.json` is one object. Only `point_coords` and `point_labels` are required of a file written by hand:
+
+    image              name of the image file
+    original_size      [H, W]
+    point_coords       [[x, y], ...] original pixels, integer values at pixel centres
+    point_labels       [1 or 0, ...]
+    box                [x0, y0, x1, y1] original pixels, or null
+    mask_prompt        name of the array file beside it that holds `mask_prompt`, or null
+    patch_index        row-major patch of each point
+    scores             score-map logit at each point
+    confidence         expected quality in [0, 1], or null
+    status             "ok" or "absent"
+    provenance         models, digest of the config, reference, strategy
+
+`<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its `threshold`
+and `scale`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpoa.errors import PromptError
+from gpoa.types import PointPrompts, ScoreMap, Size
+
+
+@dataclass(frozen=True, eq=False)
+class PromptRecord:
+    """Everything that a prompt file holds.
+
+    Args:
+        image: name of the image file.
+        original_size: (H, W), or None where a file written by hand does not say.
+        prompts: the prompt set.
+        score_map: the target's score map, or None.
+        patch_index: [K] int64, or None.
+        scores: [K] float32, or None.
+        confidence: expected quality in [0, 1], or None.
+        status: "ok", or "absent" where the object was not found.
+        provenance: plain values that say where the file comes from.
+    """
+
+    image: str
+    original_size: Size | None
+    prompts: PointPrompts
+    score_map: ScoreMap | None = None
+    patch_index: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    confidence: float | None = None
+    status: str = "ok"
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def write_prompts(path: Path, record: PromptRecord) -> None:
+    """Writes a record as `<stem>.json` and `<stem>.npz`, each atomically, the json last.
+
+    Args:
+        path: the json file; its folder is made.
+        record: what to write.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = _arrays(record)
+    array_path = path.with_name(path.name[: -len(".json")] + ".npz")
+    if arrays:
+        partial = array_path.with_name(array_path.name + ".tmp")
+        with open(partial, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(partial, array_path)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(json.dumps(_plain(record, array_path.name), indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _arrays(record: PromptRecord) -> dict[str, np.ndarray]:
+    """What goes into the npz file."""
+    arrays: dict[str, np.ndarray] = {}
+    if record.prompts.mask_prompt is not None:
+        arrays["mask_prompt"] = record.prompts.mask_prompt.astype(np.float16)
+    if record.score_map is not None:
+        arrays["score_map"] = record.score_map.values
+        arrays["threshold"] = np.float32(record.score_map.threshold)
+        arrays["scale"] = np.float32(record.score_map.scale)
+    return arrays
+
+
+def _plain(record: PromptRecord, array_name: str) -> dict[str, Any]:
+    """What goes into the json file."""
+    prompts = record.prompts
+    return {
+        "image": record.image,
+        "original_size": None if record.original_size is None else list(record.original_size),
+        "point_coords": [[round(float(x), 3), round(float(y), 3)] for x, y in prompts.point_coords],
+        "point_labels": [int(label) for label in prompts.point_labels],
+        "box": None if prompts.box is None else [round(float(value), 3) for value in prompts.box],
+        "mask_prompt": None if prompts.mask_prompt is None else array_name,
+        "arrays": array_name if record.score_map is not None or prompts.mask_prompt is not None else None,
+        "patch_index": None if record.patch_index is None else [int(index) for index in record.patch_index],
+        "scores": None if record.scores is None else [round(float(score), 5) for score in record.scores],
+        "confidence": None if record.confidence is None else round(float(record.confidence), 5),
+        "status": record.status,
+        "provenance": record.provenance,
+    }
+
+
+def read_prompts(path: Path) -> PromptRecord:
+    """Reads a prompt file, ours or one written by hand.
+
+    Args:
+        path: the json file.
+
+    Returns:
+        The record.
+
+    Raises:
+        PromptError: the file is missing, is no JSON object, or a value is missing or of the wrong shape.
+    """
+    try:
+        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PromptError(f"{path}: no such prompt file; make it with `gpoa prompts`") from error
+    except (OSError, ValueError) as error:
+        raise PromptError(f"{path}: cannot be read as JSON ({error}); make it again with `gpoa prompts`") from error
+    try:
+        return _parse(plain, Path(path).parent)
+    except (KeyError, TypeError, ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise PromptError(f"{path}: not a prompt file ({reason}); see gpoa/datasets/prompt_file.py") from error
+
+
+def _parse(plain: dict[str, Any], folder: Path) -> PromptRecord:
+    """Checks plain values and turns them into a record."""
+    if not isinstance(plain, dict):
+        raise ValueError("the file holds no JSON object")
+    coords = np.asarray(plain["point_coords"], dtype=np.float32).reshape(-1, 2)
+    labels = np.asarray(plain["point_labels"], dtype=np.int64).reshape(-1)
+    if len(coords) != len(labels):
+        raise ValueError(f"{len(coords)} point_coords but {len(labels)} point_labels")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("point_labels must be 1 or 0")
+    if not np.isfinite(coords).all():
+        raise ValueError("point_coords must be finite")
+    box = None if plain.get("box") is None else np.asarray(plain["box"], dtype=np.float32).reshape(4)
+    score_map, mask_prompt = _read_arrays(plain, folder)
+    prompts = PointPrompts(point_coords=coords, point_labels=labels, box=box, mask_prompt=mask_prompt)
+    size = plain.get("original_size")
+    return PromptRecord(
+        image=str(plain.get("image", "")),
+        original_size=None if size is None else (int(size[0]), int(size[1])),
+        prompts=prompts,
+        score_map=score_map,
+        patch_index=_optional(plain.get("patch_index"), np.int64),
+        scores=_optional(plain.get("scores"), np.float32),
+        confidence=plain.get("confidence"),
+        status=str(plain.get("status", "ok")),
+        provenance=dict(plain.get("provenance") or {}),
+    )
+
+
+def _optional(values: list | None, dtype: type) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, dtype=dtype)
+
+
+def _read_arrays(plain: dict[str, Any], folder: Path) -> tuple[ScoreMap | None, np.ndarray | None]:
+    """The score map and the mask prompt from the array file beside the json file."""
+    name = plain.get("arrays") or plain.get("mask_prompt")
+    if name is None:
+        return None, None
+    if Path(name).name != name:
+        raise ValueError(f"array file {name!r} must lie beside the prompt file")
+    with np.load(folder / name, allow_pickle=False) as arrays:
+        score_map = mask_prompt = None
+        if "score_map" in arrays:
+            score_map = ScoreMap(arrays["score_map"], float(arrays["threshold"]), float(arrays["scale"]))
+        if plain.get("mask_prompt") is not None:
+            mask_prompt = arrays["mask_prompt"].astype(np.float32)
+            if mask_prompt.shape != (256, 256):
+                raise ValueError(f"mask_prompt has shape {mask_prompt.shape}, expected (256, 256)")
+    return score_map, mask_prompt
+

@@ -1,0 +1,179 @@
+"""From a score map to points: where to ask the segmenter.
+
+Positives are spread over the thresholded region by farthest-point sampling, weighted towards high scores and away from
+the border; every connected component gets its share. Negatives come from the ring around the region and from the
+background, spread likewise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from gpoa.config import CandidatesConfig
+from gpoa.geometry import patch_centers_original, to_low_res_frame
+from gpoa.matching.nearest import Matches, prune_opposites
+from gpoa.types import CandidatePoints, PatchFeatures, PointPrompts, ScoreMap
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+RING_PATCHES = 3
+MASK_PROMPT_LIMIT = 20.0
+
+
+class _Choice(NamedTuple):
+    """Chosen patches (row-major) and the component of each."""
+
+    index: np.ndarray
+    component: np.ndarray
+
+
+def farthest_points(xy: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
+    """Weighted farthest-point sampling.
+
+    The first point has the largest weight; each next one the largest product of weight and distance to the chosen ones.
+
+    Args:
+        xy: [N, 2] positions.
+        weight: [N] non-negative.
+        count: how many points; at most N are returned.
+
+    Returns:
+        [min(count, N)] int64 indices in the order of choice; deterministic.
+    """
+    count = min(count, len(xy))
+    if count <= 0:
+        return np.empty(0, dtype=np.int64)
+    chosen = [int(np.argmax(weight))]
+    distance = np.full(len(xy), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, np.sqrt(((xy - xy[chosen[-1]]) ** 2).sum(axis=1)))
+        value = distance * np.maximum(weight, 1e-6)
+        value[chosen] = -1.0
+        chosen.append(int(np.argmax(value)))
+    return np.array(chosen, dtype=np.int64)
+
+
+def make_candidates(
+    score_map: ScoreMap, features: PatchFeatures, config: CandidatesConfig, matches: Matches | None = None
+) -> CandidatePoints:
+    """Chooses the candidate points of one target.
+
+    Args:
+        score_map: the target's scores.
+        features: the target's features (only their geometry is used).
+        config: how many points of which kind.
+        matches: with `sampler="all"`, the matched patches, all of which become points.
+
+    Returns:
+        The candidates, positives first; none at all where the thresholded map is empty.
+    """
+    if config.sampler == "all" and matches is not None:
+        positive = _Choice(matches.positive, np.zeros(len(matches.positive), dtype=np.int64))
+        negative = _Choice(matches.negative, np.full(len(matches.negative), -1, dtype=np.int64))
+    else:
+        positive = _choose_positives(score_map, config)
+        negative = _choose_negatives(score_map, config)
+    index = np.concatenate([positive.index, negative.index]).astype(np.int64)
+    labels = np.repeat([1, 0], [len(positive.index), len(negative.index)]).astype(np.int64)
+    component = np.concatenate([positive.component, negative.component]).astype(np.int64)
+    xy = patch_centers_original(features)[index]
+    if config.prune_distance > 0:
+        kept = prune_opposites(xy, labels, config.prune_distance * max(features.original_size))
+        xy, labels, index, component = xy[kept], labels[kept], index[kept], component[kept]
+    scores = score_map.logits.reshape(-1)[index]
+    return CandidatePoints(xy=xy, labels=labels, patch_index=index, scores=scores, component=component)
+
+
+def _choose_positives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
+    """Spreads the positives over the components, at least `per_component` each, the rest by area."""
+    labelled, count = ndimage.label(score_map.foreground, EIGHT_NEIGHBOURS)
+    if count == 0:
+        return _Choice(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    weight = np.maximum(score_map.logits, 1e-3) * np.sqrt(ndimage.distance_transform_edt(score_map.foreground))
+    mass = ndimage.sum_labels(weight, labelled, np.arange(1, count + 1))
+    total = min(max(config.positives, config.per_component * count), config.max_positives)
+    heaviest_first = np.argsort(-mass, kind="stable")
+    chosen, component = [], []
+    for place, quota in enumerate(_quotas(mass[heaviest_first], total, config)):
+        members = np.flatnonzero(labelled.reshape(-1) == heaviest_first[place] + 1)
+        xy = np.stack(np.unravel_index(members, labelled.shape), axis=1)
+        picked = members[farthest_points(xy, weight.reshape(-1)[members], quota)]
+        chosen.append(picked)
+        component.append(np.full(len(picked), place))
+    # By rank within the component, heaviest component first: a prefix of the positives is itself a good set.
+    rank = np.concatenate([np.arange(len(picked)) for picked in chosen])
+    component = np.concatenate(component)
+    order = np.lexsort((component, rank))
+    return _Choice(np.concatenate(chosen)[order], component[order])
+
+
+def _quotas(mass: np.ndarray, total: int, config: CandidatesConfig) -> np.ndarray:
+    """How many points each component gets, heaviest first; the sum never exceeds the total by rounding."""
+    quota = np.maximum(np.floor(total * mass / mass.sum()).astype(int), config.per_component)
+    return np.where(np.cumsum(quota) <= total, quota, np.maximum(total - (np.cumsum(quota) - quota), 0))
+
+
+def _choose_negatives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
+    """Half of the negatives from the ring around the region, half from the rest of the background."""
+    outside = ndimage.distance_transform_edt(~score_map.foreground)
+    grid = np.stack(np.mgrid[0 : outside.shape[0], 0 : outside.shape[1]], axis=-1).reshape(-1, 2)
+    # Clear background first: patches just below the threshold may be object.
+    weight = np.maximum(-score_map.logits, 1e-3).reshape(-1)
+    distance = outside.reshape(-1)
+    ring = np.flatnonzero((distance >= 2) & (distance <= 2 + RING_PATCHES))
+    near = ring[farthest_points(grid[ring], weight[ring], config.negatives - config.negatives // 2)]
+    rest = np.setdiff1d(np.flatnonzero(distance >= 2), near)
+    far = rest[farthest_points(grid[rest], weight[rest], config.negatives - len(near))]
+    # In turn, so that a prefix of the negatives holds both kinds.
+    index = np.concatenate([near, far])[np.argsort(np.r_[np.arange(len(near)), np.arange(len(far)) + 0.5])]
+    return _Choice(index, np.full(len(index), -1, dtype=np.int64))
+
+
+def to_mask_prompt(score_map: ScoreMap, features: PatchFeatures, gain: float) -> np.ndarray:
+    """The score map as SAM's dense prompt.
+
+    Args:
+        score_map: the target's scores.
+        features: the target's features (only their geometry is used).
+        gain: logit for one standard deviation above the threshold.
+
+    Returns:
+        [256, 256] float32 logits, clipped to +-20 and far negative in the padding.
+    """
+    logits = np.clip(score_map.logits * gain, -MASK_PROMPT_LIMIT, MASK_PROMPT_LIMIT)
+    return to_low_res_frame(logits, features.original_size, padding=-MASK_PROMPT_LIMIT)
+
+
+def to_box(score_map: ScoreMap, features: PatchFeatures) -> np.ndarray | None:
+    """The bounding box of the thresholded map.
+
+    Returns:
+        [4] float32 (x0, y0, x1, y1) in original pixels; None where nothing is above the threshold.
+    """
+    rows, columns = np.nonzero(score_map.foreground)
+    if not len(rows):
+        return None
+    height, width = features.original_size
+    step_y, step_x = height / features.grid_size[0], width / features.grid_size[1]
+    corners = [columns.min() * step_x, rows.min() * step_y, (columns.max() + 1) * step_x, (rows.max() + 1) * step_y]
+    return np.array(corners, dtype=np.float32)
+
+
+def to_prompts(
+    candidates: CandidatePoints, score_map: ScoreMap, features: PatchFeatures, config: CandidatesConfig
+) -> PointPrompts:
+    """The initial prompt set: all candidates, and the box and the dense prompt where they are switched on.
+
+    Values are rounded as a prompt file rounds them, so that a stage run from files gives the same mask bit for bit.
+    """
+    found = bool((candidates.labels == 1).any())
+    dense = to_mask_prompt(score_map, features, config.dense_gain) if config.dense_prompt and found else None
+    box = to_box(score_map, features) if config.box_prompt and found else None
+    return PointPrompts(
+        point_coords=candidates.xy.round(3),
+        point_labels=candidates.labels,
+        box=None if box is None else box.round(3),
+        mask_prompt=None if dense is None else dense.astype(np.float16).astype(np.float32),
+    )

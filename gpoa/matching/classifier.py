@@ -1,0 +1,106 @@
+"""Matchers: a score for every target patch, learned from the labelled patches of the reference.
+
+Every matcher is fitted once to a reference and applied to any number of targets. Measured side by side by
+`scripts/benchmark_quick.py`.
+
+Legend: `R` reference patches, `P` target patches, `D` feature width, `C` directions projected out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpoa.config import MatchingConfig
+from gpoa.matching.reference import Reference
+
+Matcher = Callable[[np.ndarray], np.ndarray]
+"""Target tokens [P, D] -> foreground score [P]; larger is more foreground."""
+
+MARGIN_NEIGHBOURS = 5
+
+
+def fit_matcher(config: MatchingConfig, reference: Reference) -> Matcher:
+    """Fits the configured matcher.
+
+    Args:
+        config: the method and its parameters.
+        reference: labelled patches (already de-biased where that is wanted).
+
+    Returns:
+        A function from target tokens to scores.
+    """
+    if config.method in ("nearest", "margin"):
+        return fit_margin(reference, 1 if config.method == "nearest" else MARGIN_NEIGHBOURS)
+    if config.method == "soft-knn":
+        return fit_soft_knn(reference, config.temperature)
+    return fit_ridge(reference, config.ridge_lambda)
+
+
+def fit_margin(reference: Reference, neighbours: int) -> Matcher:
+    """Mean similarity to the nearest foreground patches minus that to the nearest background patches.
+
+    Args:
+        reference: labelled patches.
+        neighbours: how many nearest patches of each class.
+
+    Returns:
+        The matcher; scores lie in [-2, 2], 0 where both classes are equally near.
+    """
+    labels = reference.labels
+    foreground, background = reference.tokens[labels], reference.tokens[~labels]
+
+    def top_mean(tokens: np.ndarray, others: np.ndarray) -> np.ndarray:
+        similarity = tokens @ others.T
+        count = min(neighbours, similarity.shape[1])
+        return np.partition(similarity, -count, axis=1)[:, -count:].mean(axis=1)
+
+    return lambda tokens: top_mean(tokens, foreground) - top_mean(tokens, background)
+
+
+def fit_soft_knn(reference: Reference, temperature: float) -> Matcher:
+    """Reference mask averaged with softmax weights of the cosine similarity.
+
+    Args:
+        reference: labelled patches.
+        temperature: of the softmax.
+
+    Returns:
+        The matcher; scores lie in [0, 1].
+    """
+
+    def score(tokens: np.ndarray) -> np.ndarray:
+        similarity = tokens @ reference.tokens.T / temperature  # [P, R]
+        weights = np.exp(similarity - similarity.max(axis=1, keepdims=True))
+        return (weights @ reference.foreground) / weights.sum(axis=1)
+
+    return score
+
+
+def fit_ridge(reference: Reference, penalty: float) -> Matcher:
+    """Class-balanced ridge regression of the label (-1, +1) on the tokens, with a free intercept.
+
+    Args:
+        reference: labelled patches.
+        penalty: L2 penalty on the weights, where each class weighs R / 2 in total.
+
+    Returns:
+        The matcher; scores lie about in [-1, 1].
+    """
+    share = reference.foreground.astype(np.float64)
+    share = share if share.max() >= 0.5 else share / share.max()
+    count = len(share)
+    # A patch counts for both classes, by the share that each covers; so the edge of the mask is not a label error.
+    positive = share * count / (2 * share.sum())
+    negative = (1 - share) * count / (2 * (1 - share).sum())
+    weight, target = positive + negative, (positive - negative) / (positive + negative)
+    tokens = reference.tokens.astype(np.float64)
+    mean_token = (weight[:, None] * tokens).sum(0) / weight.sum()
+    mean_target = (weight * target).sum() / weight.sum()
+    centred = tokens - mean_token
+    gram = (centred * weight[:, None]).T @ centred + penalty * np.eye(tokens.shape[1])
+    slope = np.linalg.solve(gram, (centred * weight[:, None]).T @ (target - mean_target))
+    intercept = mean_target - mean_token @ slope
+    slope32, intercept32 = slope.astype(np.float32), np.float32(intercept)
+    return lambda tokens: tokens @ slope32 + intercept32

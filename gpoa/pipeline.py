@@ -1,0 +1,386 @@
+"""The only place that wires the stages together, for one image at a time.
+
+    reference + mask --fit--> matcher
+    target --initial_prompts--> PromptRecord --optimize--> PromptRecord --segment--> mask
+
+`gpoa.batch` runs these stages over folders. Legend: sizes are (H, W), points are (x, y).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpoa import config as config_module
+from gpoa.backbones import Backbones
+from gpoa.config import GpoaConfig
+from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.prompt_file import PromptRecord
+from gpoa.errors import DataError, MaskError, PromptError
+from gpoa.features.cache import EmbeddingCache, image_digest
+from gpoa.matching.candidates import make_candidates, to_prompts
+from gpoa.matching.classifier import fit_matcher
+from gpoa.matching.nearest import forward_matches
+from gpoa.matching.presence import presence_threshold
+from gpoa.matching.reference import Reference, make_reference
+from gpoa.matching.threshold import reference_threshold, to_score_map
+from gpoa.search.judges import Evidence, make_judge
+from gpoa.search.strategies import Optimized, Search, optimize
+from gpoa.segmenters.base import upscale_logits
+from gpoa.segmenters.components import component_prompts
+from gpoa.types import PointPrompts
+
+ImageLike = str | Path | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What `predict` returns for one image.
+
+    Args:
+        mask: [H, W] bool at the image's original size.
+        initial: the initial prompts.
+        optimized: the prompts that made the mask.
+        search: all trials of the optimiser; None where the object was not found.
+    """
+
+    mask: np.ndarray
+    initial: PromptRecord
+    optimized: PromptRecord
+    search: Optimized | None
+
+    @property
+    def confidence(self) -> float:
+        """The judge's score of the mask, in [0, 1]; 0 where the object was not found."""
+        return self.optimized.confidence or 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What a reference leaves behind."""
+
+    reference: Reference
+    matcher: Any
+    threshold: float
+    presence: float
+    digest: str
+
+
+class OneShotSegmenter:
+    """Segments images after one labelled example.
+
+        segmenter = OneShotSegmenter().fit("reference.png", "reference_mask.png")
+        mask = segmenter.predict("target.png").mask                # [H, W] bool
+        segmenter.predict_folder("targets/", "output/")
+
+    Args:
+        config: every choice; the default is the measured best.
+        cache: embedding cache; default: the user's.
+
+    Raises:
+        ModelError: a model is unknown, or missing and cannot be fetched.
+        ConfigError: the device does not exist.
+    """
+
+    def __init__(self, config: GpoaConfig | None = None, cache: EmbeddingCache | None = None) -> None:
+        self.config = config or GpoaConfig()
+        self.backbones = Backbones(self.config, cache)
+        self._fitted: _Fitted | None = None
+
+    @property
+    def fitted(self) -> _Fitted:
+        """What `fit` learned.
+
+        Raises:
+            DataError: `fit` was not called.
+        """
+        if self._fitted is None:
+            raise DataError("no reference yet: call fit(reference, mask) first")
+        return self._fitted
+
+    def fit(
+        self, references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
+    ) -> OneShotSegmenter:
+        """Learns what the object looks like.
+
+        Args:
+            references: one image or k images: paths, or [H, W, 3] uint8 RGB.
+            masks: as many masks: paths, or [H, W] bool.
+
+        Returns:
+            The segmenter itself.
+
+        Raises:
+            ImageError, MaskError: a file cannot be used.
+            DataError: the numbers of images and masks differ.
+        """
+        shots = [load_shot(image, mask) for image, mask in zip_shots(references, masks)]
+        pairs = [(self.backbones.features(image), mask) for image, mask in shots]
+        names = [image_digest(image) + image_digest(mask[..., None]) for image, mask in shots]
+        self._learn(make_reference(pairs), config_module.digest(names))
+        return self
+
+    def save_reference(self, path: Path) -> None:
+        """Writes the labelled patches, so that `gpoa optimize` runs without the reference images."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reference, models = self.fitted.reference, json.dumps(self.backbones.ids)
+        partial = path.with_name(path.name + ".tmp")
+        with open(partial, "wb") as file:
+            np.savez(
+                file, tokens=reference.tokens, foreground=reference.foreground, digest=self.fitted.digest, models=models
+            )
+        os.replace(partial, path)
+
+    def load_reference(self, path: Path) -> OneShotSegmenter:
+        """Learns from labelled patches that `save_reference` wrote.
+
+        Raises:
+            PromptError: the file is damaged, or was made by other models than the ones in use.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                reference = Reference(tokens=arrays["tokens"], foreground=arrays["foreground"])
+                digest, models = str(arrays["digest"]), json.loads(str(arrays["models"]))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise PromptError(f"{path}: damaged ({error}); make it again with `gpoa prompts`") from error
+        self._check_models(path, models)
+        self._learn(reference, digest)
+        return self
+
+    def _learn(self, reference: Reference, digest: str) -> None:
+        """Fits the matcher and its thresholds to labelled patches."""
+        matcher = fit_matcher(self.config.matching, reference)
+        own_scores = matcher(reference.tokens)
+        self._fitted = _Fitted(
+            reference=reference,
+            matcher=matcher,
+            threshold=reference_threshold(own_scores, reference.labels),
+            presence=presence_threshold(own_scores, reference.labels),
+            digest=digest,
+        )
+
+    def predict(self, image: ImageLike) -> Prediction:
+        """Segments one image.
+
+        Args:
+            image: a path, or [H, W, 3] uint8 RGB.
+
+        Returns:
+            The mask, and how it came about.
+
+        Raises:
+            ImageError: the image cannot be read.
+            DataError: `fit` was not called.
+        """
+        name = "array" if isinstance(image, np.ndarray) else Path(image).name
+        pixels = image if isinstance(image, np.ndarray) else load_image(image)
+        initial = self.initial_prompts(pixels, name)
+        optimized, search = self.optimize(pixels, initial)
+        return Prediction(self.segment(pixels, optimized, search), initial, optimized, search)
+
+    def predict_folder(self, targets: str | Path | Sequence[str | Path], output: str | Path) -> Any:
+        """Segments a folder and writes everything below `output`; see `gpoa.batch.run_folder`."""
+        from gpoa.batch import run_folder
+
+        return run_folder(self, targets, Path(output))
+
+    def initial_prompts(self, image: np.ndarray, name: str) -> PromptRecord:
+        """From a target to its initial prompt set.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            name: the image's file name.
+
+        Returns:
+            The record; its status is "absent", without prompts, where nothing looks like the object.
+        """
+        fitted, config = self.fitted, self.config
+        features = self.backbones.features(image)
+        scores = fitted.matcher(features.tokens)
+        score_map = to_score_map(scores, features.grid_size, config.threshold, fitted.threshold)
+        matches = None
+        if config.matching.method == "nearest":
+            matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
+        candidates = make_candidates(score_map, features, config.candidates, matches)
+        prompts = to_prompts(candidates, score_map, features, config.candidates)
+        present = not prompts.is_empty and float(scores.max()) >= fitted.presence
+        return PromptRecord(
+            image=name,
+            original_size=(image.shape[0], image.shape[1]),
+            prompts=prompts if present else EMPTY,
+            score_map=score_map,
+            patch_index=candidates.patch_index if present else None,
+            scores=candidates.scores if present else None,
+            status="ok" if present else "absent",
+            provenance={"models": self.backbones.ids, "digest": self.prompt_digest(), "stage": "initial"},
+        )
+
+    def optimize(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized | None]:
+        """Improves a prompt set without ground truth.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            record: initial prompts, ours or a user's own.
+
+        Returns:
+            (the improved record, all trials); the record unchanged and None where the object is absent.
+
+        Raises:
+            PromptError: the prompts do not fit the image or the models in use.
+        """
+        self.check_record(image, record)
+        if record.status == "absent" or record.prompts.is_empty:
+            return replace(record, status="absent", confidence=0.0), None
+        settings = self.config.optimize
+        embedding = self.backbones.embedding(image)
+        judge = make_judge(settings.judge, self._evidence(image, record))
+        search = Search(lambda sets: self.backbones.segmenter.decode(embedding, sets), judge, settings.budget)
+        result = optimize(settings.strategy, record.prompts, search, np.random.default_rng(settings.seed))
+        best = result.best
+        improved = replace(
+            record,
+            prompts=best.prompts,
+            patch_index=None,
+            scores=None,
+            confidence=best.score,
+            provenance={
+                **record.provenance,
+                "stage": "optimized",
+                "strategy": settings.strategy,
+                "judge": settings.judge,
+                "choice": best.name,
+                "decoder_calls": len(result.trials),
+                "start_score": round(result.trials[0].score, 5),
+            },
+        )
+        return improved, result
+
+    def segment(self, image: np.ndarray, record: PromptRecord, search: Optimized | None = None) -> np.ndarray:
+        """From prompts to a mask.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            record: prompts, ours or a user's own.
+            search: the outcome of `optimize` on the same image, whose last mask need not be decoded again.
+
+        Returns:
+            [H, W] bool at the image's original size; all False where the object is absent.
+
+        Raises:
+            PromptError: the prompts do not fit the image or the models in use.
+        """
+        self.check_record(image, record)
+        size = (image.shape[0], image.shape[1])
+        if record.status == "absent" or record.prompts.is_empty:
+            return np.zeros(size, dtype=bool)
+        embedding = self.backbones.embedding(image)
+        joint = self.config.segment.mode == "joint"
+        if search is not None and joint and self.config.segment.multimask == "single":
+            return upscale_logits(search.best.logits, embedding.input_size, size) > 0
+        sets = [record.prompts] if joint else component_prompts(record.prompts, record.score_map, size)
+        mask = np.zeros(size, dtype=bool)
+        for logits in self._decode_masks(embedding, sets):
+            mask |= upscale_logits(logits, embedding.input_size, size) > 0
+        return mask
+
+    def prompt_digest(self) -> str:
+        """Names everything that shapes the initial prompts of an image."""
+        config = self.config
+        return config_module.digest(
+            self.fitted.digest, self.backbones.ids, config.matching, config.threshold, config.candidates
+        )
+
+    def run_digest(self) -> str:
+        """Names everything that shapes the mask of an image."""
+        return config_module.digest(self.prompt_digest(), self.config.optimize, self.config.segment)
+
+    def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
+        """Refuses prompts of another image size, or made by other models than the ones in use.
+
+        Raises:
+            PromptError: says what differs and what to do.
+        """
+        size = (image.shape[0], image.shape[1])
+        if record.original_size is not None and record.original_size != size:
+            raise PromptError(
+                f"{record.image}: prompts are for an image of {record.original_size} (H, W), this one has {size}; "
+                "make them again with `gpoa prompts`"
+            )
+        self._check_models(record.image, record.provenance.get("models"))
+
+    def _check_models(self, name: str | Path, made_by: dict[str, str] | None) -> None:
+        """Refuses what other models made; a file that does not name its models (a user's own) passes."""
+        if made_by is not None and made_by != self.backbones.ids:
+            raise PromptError(
+                f"{name}: prompts were made with {_names(made_by)}, in use are {_names(self.backbones.ids)}; "
+                "make them again with `gpoa prompts`, or choose those models"
+            )
+
+    def _evidence(self, image: np.ndarray, record: PromptRecord) -> Evidence:
+        """What the judge may look at; without a score map (a user's own file) the dense part is flat."""
+        features = self.backbones.features(image)
+        score_map = record.score_map
+        if score_map is None and self._fitted is not None:
+            scores = self._fitted.matcher(features.tokens)
+            score_map = to_score_map(scores, features.grid_size, self.config.threshold, self._fitted.threshold)
+        reference = None if self._fitted is None else self._fitted.reference
+        return Evidence(score_map=score_map, features=features, reference=reference)
+
+    def _decode_masks(self, embedding: Any, sets: Sequence[PointPrompts]) -> list[np.ndarray]:
+        """One mask's logits [256, 256] for each prompt set, chosen as `segment.multimask` says."""
+        choice = self.config.segment.multimask
+        prediction = self.backbones.segmenter.decode(embedding, sets, multimask_output=choice != "single")
+        if choice == "largest":
+            order = (prediction.low_res_logits > 0).sum(axis=(2, 3))
+        else:
+            order = prediction.iou_predictions
+        return [logits[best] for logits, best in zip(prediction.low_res_logits, order.argmax(axis=1))]
+
+
+EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
+
+
+def zip_shots(
+    references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
+) -> list[tuple[ImageLike, ImageLike]]:
+    """Pairs images with masks, whether one or several of each are given.
+
+    Raises:
+        DataError: their numbers differ, or there are none.
+    """
+    single = (str, Path, np.ndarray)
+    images = [references] if isinstance(references, single) else list(references)
+    labels = [masks] if isinstance(masks, single) else list(masks)
+    if not images or len(images) != len(labels):
+        raise DataError(f"{len(images)} reference images but {len(labels)} masks; give one mask for each image")
+    return list(zip(images, labels))
+
+
+def load_shot(image: ImageLike, mask: ImageLike) -> tuple[np.ndarray, np.ndarray]:
+    """Loads one labelled example: ([H, W, 3] uint8, [H, W] bool).
+
+    Raises:
+        ImageError, MaskError: a file or an array cannot be used.
+    """
+    pixels = image if isinstance(image, np.ndarray) else load_image(image)
+    size = (pixels.shape[0], pixels.shape[1])
+    if not isinstance(mask, np.ndarray):
+        return pixels, load_mask(mask, size)
+    if mask.shape != size:
+        raise MaskError(f"mask array has shape {mask.shape}, its image {size}; give a mask of the image's size")
+    label = mask.astype(bool)
+    if not label.any() or label.all():
+        raise MaskError("mask array is empty or covers the whole image; mark the object and leave some background")
+    return pixels, label
+
+
+def _names(ids: dict[str, str]) -> str:
+    return " + ".join(str(value) for value in ids.values())
+

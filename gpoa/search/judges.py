@@ -1,0 +1,104 @@
+"""Scores of a mask without ground truth, by which prompt sets of one image are compared.
+
+Legend: `P` patches, `D` feature width, `R` reference patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpoa.config import JudgeName
+from gpoa.geometry import from_low_res_frame
+from gpoa.matching.classifier import fit_ridge
+from gpoa.matching.reference import Reference
+from gpoa.types import PatchFeatures, ScoreMap
+
+STABILITY_OFFSET = 1.0
+MIXTURE = ("sam-iou", "agreement", "separability", "reverse")
+RIDGE_PENALTY = 10.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """What is known of one target besides SAM's answer.
+
+    Args:
+        score_map: its scores, or None (the agreement is then left out).
+        features: its features (de-biased where matching is).
+        reference: the labelled patches, or None where they are not at hand (the reverse check is then left out).
+    """
+
+    score_map: ScoreMap | None
+    features: PatchFeatures
+    reference: Reference | None = None
+
+
+Judge = Callable[[np.ndarray, float], float]
+"""(low-resolution logits [256, 256], SAM's predicted IoU) -> score, larger is better."""
+
+
+def make_judge(name: JudgeName, evidence: Evidence) -> Judge:
+    """Builds a judge for one image.
+
+    Args:
+        name: sam-iou, SAM's predicted IoU; stability, IoU of the mask at logits +1 and -1; agreement, soft IoU of the
+            mask with the score map; separability, how well a ridge on the target's own tokens reproduces the mask;
+            reverse, how well that ridge segments the reference; mixed, the mean of all but stability.
+        evidence: what is known of the image.
+
+    Returns:
+        The judge; scores lie in [0, 1].
+    """
+
+    def judge(logits: np.ndarray, predicted_iou: float) -> float:
+        if name == "sam-iou":
+            return float(np.clip(predicted_iou, 0.0, 1.0))
+        if name == "stability":
+            return stability(logits)
+        parts = relational_scores(logits, evidence)
+        if name != "mixed":
+            return parts[name]
+        parts["sam-iou"] = float(np.clip(predicted_iou, 0.0, 1.0))
+        return float(np.mean([parts[part] for part in MIXTURE if part in parts]))
+
+    return judge
+
+
+def stability(logits: np.ndarray) -> float:
+    """SAM's stability score: IoU of the masks at logits +1 and -1, in [0, 1]; 0 for an empty mask."""
+    outer = int((logits > -STABILITY_OFFSET).sum())
+    return float((logits > STABILITY_OFFSET).sum() / outer) if outer else 0.0
+
+
+def soft_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Sum of the smaller over sum of the larger values of two maps in [0, 1]; 0 where both are zero."""
+    total = float(np.maximum(a, b).sum())
+    return float(np.minimum(a, b).sum() / total) if total > 0 else 0.0
+
+
+def relational_scores(logits: np.ndarray, evidence: Evidence) -> dict[str, float]:
+    """The scores that compare a mask with the features.
+
+    Args:
+        logits: [256, 256] float32.
+        evidence: what is known of the image.
+
+    Returns:
+        agreement, separability and, where there is a reference, reverse; each in [0, 1], 0 for an empty or full mask.
+    """
+    features = evidence.features
+    mask = from_low_res_frame((logits > 0).astype(np.float32), features.original_size, features.grid_size).reshape(-1)
+    names = ["agreement", "separability"] + (["reverse"] if evidence.reference is not None else [])
+    if mask.max() < 0.05 or mask.min() > 0.95:
+        return dict.fromkeys(names, 0.0)
+    expected = 1.0 / (1.0 + np.exp(-2.0 * evidence.score_map.logits.reshape(-1)))
+    scores = {"agreement": soft_iou(mask, expected)}
+    matcher = fit_ridge(Reference(tokens=features.tokens, foreground=mask), RIDGE_PENALTY)
+    scores["separability"] = soft_iou(mask, (matcher(features.tokens) > 0).astype(np.float32))
+    if evidence.reference is not None:
+        back = matcher(evidence.reference.tokens) > 0
+        scores["reverse"] = soft_iou(evidence.reference.foreground, back.astype(np.float32))
+    return scores

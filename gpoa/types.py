@@ -1,0 +1,147 @@
+"""The data that passes between stages.
+
+Legend: `P` patches, `D` feature width, `N` candidates, `K` points, `B` prompt sets, `M` masks a set, `H, W` image rows and
+columns. Sizes are (H, W); points are (x, y) in original pixels, integer values at pixel centres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Size = tuple[int, int]
+"""(rows, columns)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sample:
+    """One image on disk and, where it is known, its mask.
+
+    Args:
+        stem: the name under which everything made from this image is stored.
+        image_path: the image file.
+        mask_path: its mask file, or None.
+    """
+
+    stem: str
+    image_path: Path
+    mask_path: Path | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PatchFeatures:
+    """Features of one image on a grid of patches.
+
+    Args:
+        tokens: [P, D] float32, every row of unit length, patches in row-major order.
+        grid_size: (rows, columns) of patches; their product is P.
+        patch_size: side of a patch in model-input pixels.
+        input_size: (H, W) of the image as the model saw it.
+        original_size: (H, W) of the image as the user gave it.
+    """
+
+    tokens: np.ndarray
+    grid_size: Size
+    patch_size: int
+    input_size: Size
+    original_size: Size
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScoreMap:
+    """How much each patch of a target looks like the reference's foreground.
+
+    Args:
+        values: [rows, columns] float32; larger is more foreground. The scale depends on the matcher.
+        threshold: the value from which on a patch counts as foreground.
+        scale: spread of the values (> 0), by which `values - threshold` is divided to get logits.
+    """
+
+    values: np.ndarray
+    threshold: float
+    scale: float
+
+    @property
+    def logits(self) -> np.ndarray:
+        """[rows, columns] float32: (values - threshold) / scale, positive where foreground."""
+        return ((self.values - self.threshold) / self.scale).astype(np.float32)
+
+    @property
+    def foreground(self) -> np.ndarray:
+        """[rows, columns] bool: values >= threshold."""
+        return self.values >= self.threshold
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CandidatePoints:
+    """Points that may serve as prompts, each at the centre of a patch.
+
+    Args:
+        xy: [N, 2] float32 (x, y) in original pixels.
+        labels: [N] int64, 1 foreground, 0 background.
+        patch_index: [N] int64 row-major index into the patch grid.
+        scores: [N] float32 value of the score map (as logit) at the patch.
+        component: [N] int64 connected component of the thresholded map that a positive lies in; -1 for negatives.
+    """
+
+    xy: np.ndarray
+    labels: np.ndarray
+    patch_index: np.ndarray
+    scores: np.ndarray
+    component: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PointPrompts:
+    """What one call of the segmenter gets. Field names follow `segment_anything.SamPredictor.predict`.
+
+    Args:
+        point_coords: [K, 2] float32 (x, y) in original pixels; K may be 0.
+        point_labels: [K] int64, 1 foreground, 0 background.
+        box: [4] float32 (x0, y0, x1, y1) in original pixels, or None.
+        mask_prompt: [256, 256] float32 logits in SAM's padded low-resolution frame, or None.
+    """
+
+    point_coords: np.ndarray
+    point_labels: np.ndarray
+    box: np.ndarray | None = None
+    mask_prompt: np.ndarray | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is neither a positive point, nor a box, nor a mask prompt: nothing to segment."""
+        return not (self.point_labels == 1).any() and self.box is None and self.mask_prompt is None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ImageEmbedding:
+    """What a segmenter's image encoder made of one image.
+
+    Args:
+        features: [1, 256, 64, 64] float32 tensor (SAM's layout).
+        input_size: (H, W) of the resized image inside the padded square.
+        original_size: (H, W) of the image as the user gave it.
+    """
+
+    features: torch.Tensor
+    input_size: Size
+    original_size: Size
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MaskPrediction:
+    """What a segmenter's decoder answered to B prompt sets on one image.
+
+    Args:
+        low_res_logits: [B, M, 256, 256] float32 in SAM's padded frame; above 0 is foreground.
+        iou_predictions: [B, M] float32, SAM's own estimate of each mask's IoU.
+    """
+
+    low_res_logits: np.ndarray
+    iou_predictions: np.ndarray

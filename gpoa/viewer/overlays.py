@@ -1,0 +1,129 @@
+"""Pure drawing: masks and points on images, and contact sheets. Colours are Okabe and Ito's (safe for colour-blind eyes).
+
+Legend: images are [H, W, 3] uint8 RGB, masks [H, W] bool, points (x, y) in original pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gpoa.types import PointPrompts
+
+MASK_COLOR = (86, 180, 233)
+CONTOUR_COLOR = (240, 228, 66)
+POSITIVE_COLOR = (0, 158, 115)
+NEGATIVE_COLOR = (213, 94, 0)
+BOX_COLOR = (204, 121, 167)
+MASK_OPACITY = 0.4
+LONGEST_SIDE = 1024
+
+
+class Tile(NamedTuple):
+    """One picture of a contact sheet."""
+
+    picture: Image.Image
+    caption: str
+
+
+def draw_overlay(image: np.ndarray, mask: np.ndarray | None = None, prompts: PointPrompts | None = None) -> Image.Image:
+    """Draws a mask and prompts over an image.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        mask: [H, W] bool, tinted and outlined.
+        prompts: positives as discs, negatives as crosses, the box as a frame.
+
+    Returns:
+        The picture, its longest side at most 1024.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) if scale < 1 else Image.fromarray(image)
+    if mask is not None:
+        small = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+        picture = _tint(picture, np.asarray(small) > 127)
+    if prompts is not None:
+        _draw_prompts(picture, prompts, size[0] / width, size[1] / height)
+    return picture
+
+
+def _tint(picture: Image.Image, mask: np.ndarray) -> Image.Image:
+    """Blends the mask's colour in and draws its inner contour."""
+    from scipy import ndimage
+
+    pixels = np.asarray(picture, dtype=np.float32).copy()
+    pixels[mask] += MASK_OPACITY * (np.array(MASK_COLOR, dtype=np.float32) - pixels[mask])
+    thickness = max(1, round(max(mask.shape) / 400))
+    contour = mask & ~ndimage.binary_erosion(mask, iterations=thickness, border_value=1)
+    pixels[contour] = CONTOUR_COLOR
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _draw_prompts(picture: Image.Image, prompts: PointPrompts, scale_x: float, scale_y: float) -> None:
+    """Draws points and box into the picture."""
+    draw = ImageDraw.Draw(picture)
+    radius = max(2, round(max(picture.size) / 120))
+    line = max(1, radius // 2)
+    for (x, y), label in zip(prompts.point_coords, prompts.point_labels):
+        x, y = (float(x) + 0.5) * scale_x, (float(y) + 0.5) * scale_y
+        if label == 1:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), POSITIVE_COLOR, "white", line)
+        else:
+            for color, thickness in (("white", line + 2), (NEGATIVE_COLOR, line)):
+                draw.line((x - radius, y - radius, x + radius, y + radius), color, thickness)
+                draw.line((x - radius, y + radius, x + radius, y - radius), color, thickness)
+    if prompts.box is not None:
+        x0, y0, x1, y1 = (float(value) for value in prompts.box)
+        draw.rectangle((x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y), outline=BOX_COLOR, width=line + 1)
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int = 4, cell: int = 320) -> Image.Image:
+    """Lays pictures out on one sheet, row by row, each with its caption.
+
+    Args:
+        tiles: at least one.
+        columns: pictures a row.
+        cell: width and greatest height of a picture, in pixels.
+
+    Returns:
+        The sheet.
+    """
+    margin, text_height = 8, 20
+    font = ImageFont.load_default(size=13)
+    pictures = [_fit(tile.picture, cell) for tile in tiles]
+    columns = min(columns, len(tiles))
+    rows = [range(i, min(i + columns, len(tiles))) for i in range(0, len(tiles), columns)]
+    heights = [max(pictures[i].height for i in row) for row in rows]
+    width = columns * (cell + margin) + margin
+    sheet = Image.new("RGB", (width, sum(heights) + len(rows) * (text_height + margin) + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    top = margin
+    for row, height in zip(rows, heights):
+        for column, index in enumerate(row):
+            left = margin + column * (cell + margin)
+            sheet.paste(pictures[index], (left, top))
+            draw.text((left, top + height + 2), _shorten(tiles[index].caption, font, cell), "black", font)
+        top += height + text_height + margin
+    return sheet
+
+
+def _fit(picture: Image.Image, cell: int) -> Image.Image:
+    """Scales a picture into a square cell."""
+    scale = min(cell / picture.width, cell / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Cuts a caption in its middle until it fits."""
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text)
+    while keep > 6 and font.getlength(text[: keep // 2] + "…" + text[-(keep // 2) :]) > width:
+        keep -= 1
+    return text[: keep // 2] + "…" + text[-(keep // 2) :]
