@@ -12,6 +12,7 @@ What `run_folder` writes below its output folder:
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -22,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gpoa import __version__
 from gpoa.config import to_dict
+from gpoa.datasets.atomic import write_atomic
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image, load_mask, save_mask
@@ -291,17 +294,15 @@ def _store_initial(folder: Path, stem: str, image: np.ndarray, record: PromptRec
 
 def _store_mask(output: Path, stem: str, image: np.ndarray, mask: np.ndarray, record: PromptRecord) -> None:
     """Writes a mask and its overlay."""
-    (output / "masks").mkdir(exist_ok=True)
     save_mask(output / "masks" / f"{stem}.png", mask)
     _save_picture(draw_overlay(image, mask, record.prompts), output / "overlays" / f"{stem}.jpg")
 
 
-def _save_picture(picture: Any, path: Path) -> None:
+def _save_picture(picture: Image.Image, path: Path) -> None:
     """Writes a JPEG atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    picture.save(partial, format="JPEG", quality=88)
-    os.replace(partial, path)
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", quality=88)
+    write_atomic(path, content.getvalue())
 
 
 def _kept(output: Path, stem: str, made_from: dict[str, str]) -> PromptRecord | None:
@@ -323,8 +324,6 @@ def _finish(output: Path, samples: Sequence[Sample], report: Report, coco: Path 
     if not finished:
         return
     chosen = np.unique(np.linspace(0, len(finished) - 1, min(SHEET_TILES, len(finished))).round().astype(int))
-    from PIL import Image
-
     tiles = []
     for sample in (finished[index] for index in chosen):
         with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
@@ -358,9 +357,7 @@ def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, c
         "interrupted": report.interrupted,
         "images": [asdict(item) for item in report.items],
     }
-    partial = output / "run.json.tmp"
-    partial.write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(partial, output / "run.json")
+    write_atomic(output / "run.json", json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8"))
 
 
 def _file_digest(path: Path) -> str:

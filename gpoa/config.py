@@ -15,7 +15,7 @@ from typing import Any, Literal
 from gpoa.errors import ConfigError
 
 MatcherName = Literal["nearest", "margin", "soft-knn", "ridge"]
-ThresholdName = Literal["fixed", "otsu", "reference"]
+ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
 StrategyName = Literal["none", "random", "best-of-n", "greedy"]
 JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"]
@@ -48,8 +48,8 @@ class FeaturesConfig:
 
     image_size: int = 560
     """Side of the square that the feature model sees, in pixels; a multiple of the model's patch size."""
-    layers: tuple[int, ...] = (12,)
-    """Layers whose tokens are joined, counted from 1 (12 is the last of DINOv2 S and B)."""
+    layers: tuple[int, ...] = (9, 12)
+    """Layers whose tokens are joined, counted from 1 (12 is the last of DINOv2 S and B; L has 24, g has 40)."""
 
     def __post_init__(self) -> None:
         _check(
@@ -69,7 +69,7 @@ class MatchingConfig:
     """nearest only: keep a match only if it leads back to its own class in the reference (GBMSeg)."""
     temperature: float = 0.05
     """soft-knn: softmax temperature on the cosine similarity."""
-    ridge_lambda: float = 10.0
+    ridge_lambda: float = 30.0
     """ridge: L2 penalty."""
     debias_components: int = 32
     """Leading singular directions of noise-image tokens that are projected out (they encode the position); 0 is off."""
@@ -86,11 +86,22 @@ class MatchingConfig:
 class ThresholdConfig:
     """Where foreground begins on the score map."""
 
-    method: ThresholdName = "otsu"
+    method: ThresholdName = "blend"
     """fixed: `value`; otsu: Otsu's threshold of the target's own scores; reference: the threshold that segments the
-    reference best."""
+    reference best; blend: their weighted mean."""
+    otsu_share: float = 0.75
+    """blend: weight of Otsu's threshold, from 0 to 1."""
     value: float = 0.0
     """fixed: the threshold, on the matcher's own scale."""
+    presence: float = 0.7
+    """The object counts as absent where the target's best patches are less similar (cosine) than this to the reference's
+    foreground; -1 is off."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (0 <= self.otsu_share <= 1, f"--threshold.otsu-share {self.otsu_share}: from 0 to 1"),
+            (-1 <= self.presence <= 1, f"--threshold.presence {self.presence}: from -1 to 1"),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ images aligned: x' + 0.5 = (x + 0.5) * W' / W.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from gpoa.types import PatchFeatures, Size
@@ -78,24 +81,56 @@ def patch_index_of(xy: np.ndarray, grid_size: Size, original_size: Size) -> np.n
     return row * grid_size[1] + column
 
 
-def resample(values: np.ndarray, size: Size) -> np.ndarray:
+def resample(values: np.ndarray, size: Size, extent: tuple[float, float] | None = None) -> np.ndarray:
     """Resamples a map to another size: area mean where it shrinks, linear interpolation where it grows.
 
     Args:
         values: [h, w] real or bool.
         size: (H, W) of the result.
+        extent: (rows, columns) of `values`, from its upper left edge, that the result covers, in cells and not
+            necessarily whole ones; None is all of it.
 
     Returns:
         [H, W] float32.
     """
+    rows, columns = (float(values.shape[0]), float(values.shape[1])) if extent is None else extent
+    if size[0] <= rows and size[1] <= columns:
+        return area_mean(values, size, (rows, columns))
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    if size[0] <= values.shape[0] and size[1] <= values.shape[1]:
-        method = Image.Resampling.BOX
-    else:
-        method = Image.Resampling.BILINEAR
-    return np.asarray(picture.resize((size[1], size[0]), method))
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=(0, 0, columns, rows)))
+
+
+def area_mean(values: np.ndarray, size: Size, extent: tuple[float, float] | None = None) -> np.ndarray:
+    """The exact mean of a map over each cell of another grid.
+
+    Pillow's box filter takes or leaves whole pixels, so it is exact only where the sizes divide.
+
+    Args:
+        values: [h, w] real or bool, constant over each of its cells.
+        size: (H, W) of the result.
+        extent: as in `resample`.
+
+    Returns:
+        [H, W] float32.
+    """
+    rows, columns = values.shape if extent is None else extent
+    by_row = _area_weights(values.shape[0], size[0], rows) @ np.asarray(values, dtype=np.float32)  # [H, w]
+    return np.ascontiguousarray((_area_weights(values.shape[1], size[1], columns) @ by_row.T).T)
+
+
+def _area_weights(cells: int, parts: int, extent: float) -> Any:
+    """Sparse [parts, cells] float32: the share of each cell in each of equal parts of [0, extent]; rows sum to 1."""
+    from scipy.sparse import csr_array
+
+    ends = np.arange(parts + 1) * extent / parts
+    # Between two neighbouring cuts, made by parts or by cells, exactly one part and one cell overlap.
+    cuts = np.unique(np.concatenate([ends, np.arange(1, np.ceil(extent))]))
+    middle = (cuts[1:] + cuts[:-1]) / 2
+    part = np.clip(np.searchsorted(ends, middle) - 1, 0, parts - 1)
+    weights = (np.diff(cuts) * parts / extent).astype(np.float32)
+    return csr_array((weights, (part, middle.astype(np.int64))), shape=(parts, cells))
 
 
 def mask_to_patches(mask: np.ndarray, grid_size: Size) -> np.ndarray:
@@ -108,7 +143,7 @@ def mask_to_patches(mask: np.ndarray, grid_size: Size) -> np.ndarray:
     Returns:
         [rows, columns] float32 in [0, 1].
     """
-    return np.clip(resample(mask, grid_size), 0.0, 1.0)
+    return np.clip(area_mean(mask, grid_size), 0.0, 1.0)
 
 
 def sam_input_size(original_size: Size) -> Size:
@@ -133,10 +168,16 @@ def to_sam_points(xy: np.ndarray, original_size: Size) -> np.ndarray:
 
 
 def low_res_size(original_size: Size) -> Size:
-    """(rows, columns) of the low-resolution frame that hold the image; the rest is padding."""
+    """(rows, columns) of the low-resolution frame that hold the image, the last ones perhaps in part."""
+    rows, columns = low_res_extent(original_size)
+    return math.ceil(rows), math.ceil(columns)
+
+
+def low_res_extent(original_size: Size) -> tuple[float, float]:
+    """(rows, columns) of the low-resolution frame that the image covers exactly, in quarters; the rest is padding."""
     size = sam_input_size(original_size)
     step = SAM_SIDE // LOW_RES_SIDE
-    return -(-size[0] // step), -(-size[1] // step)
+    return size[0] / step, size[1] / step
 
 
 def to_low_res_frame(values: np.ndarray, original_size: Size, padding: float) -> np.ndarray:
@@ -152,7 +193,12 @@ def to_low_res_frame(values: np.ndarray, original_size: Size, padding: float) ->
     """
     frame = np.full((LOW_RES_SIDE, LOW_RES_SIDE), padding, dtype=np.float32)
     rows, columns = low_res_size(original_size)
-    frame[:rows, :columns] = resample(values, (rows, columns))
+    exact = low_res_extent(original_size)
+    # The last row and column reach up to three quarters of a cell beyond the image; there its edge is continued.
+    extent = (values.shape[0] * rows / exact[0], values.shape[1] * columns / exact[1])
+    beyond = [(0, math.ceil(reach) - side) for reach, side in zip(extent, values.shape, strict=True)]
+    continued = np.pad(np.asarray(values, dtype=np.float32), beyond, mode="edge")
+    frame[:rows, :columns] = resample(continued, (rows, columns), extent)
     return frame
 
 
@@ -168,4 +214,4 @@ def from_low_res_frame(frame: np.ndarray, original_size: Size, size: Size) -> np
         [H, W] float32.
     """
     rows, columns = low_res_size(original_size)
-    return resample(frame[:rows, :columns], size)
+    return resample(frame[:rows, :columns], size, low_res_extent(original_size))

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ import numpy as np
 from gpoa import config as config_module
 from gpoa.backbones import Backbones
 from gpoa.config import GpoaConfig
+from gpoa.datasets.atomic import write_atomic
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.errors import DataError, MaskError, PromptError
@@ -28,7 +29,7 @@ from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
 from gpoa.matching.nearest import forward_matches
-from gpoa.matching.presence import presence_threshold
+from gpoa.matching.presence import presence
 from gpoa.matching.reference import Reference, make_reference
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.search.judges import Evidence, make_judge
@@ -69,7 +70,6 @@ class _Fitted:
     reference: Reference
     matcher: Any
     threshold: float
-    presence: float
     digest: str
 
 
@@ -129,14 +129,10 @@ class OneShotSegmenter:
 
     def save_reference(self, path: Path) -> None:
         """Writes the labelled patches, so that `gpoa optimize` runs without the reference images."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        reference, models = self.fitted.reference, json.dumps(self.backbones.ids)
-        partial = path.with_name(path.name + ".tmp")
-        with open(partial, "wb") as file:
-            np.savez(
-                file, tokens=reference.tokens, foreground=reference.foreground, digest=self.fitted.digest, models=models
-            )
-        os.replace(partial, path)
+        fitted, content = self.fitted, io.BytesIO()
+        arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
+        np.savez(content, **arrays, digest=fitted.digest, models=json.dumps(self.backbones.ids))
+        write_atomic(path, content.getvalue())
 
     def load_reference(self, path: Path) -> OneShotSegmenter:
         """Learns from labelled patches that `save_reference` wrote.
@@ -162,7 +158,6 @@ class OneShotSegmenter:
             reference=reference,
             matcher=matcher,
             threshold=reference_threshold(own_scores, reference.labels),
-            presence=presence_threshold(own_scores, reference.labels),
             digest=digest,
         )
 
@@ -210,7 +205,8 @@ class OneShotSegmenter:
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
         candidates = make_candidates(score_map, features, config.candidates, matches)
         prompts = to_prompts(candidates, score_map, features, config.candidates)
-        present = not prompts.is_empty and float(scores.max()) >= fitted.presence
+        similarity = presence(fitted.reference, features.tokens)
+        present = not prompts.is_empty and similarity >= config.threshold.presence
         return PromptRecord(
             image=name,
             original_size=(image.shape[0], image.shape[1]),
@@ -219,7 +215,12 @@ class OneShotSegmenter:
             patch_index=candidates.patch_index if present else None,
             scores=candidates.scores if present else None,
             status="ok" if present else "absent",
-            provenance={"models": self.backbones.ids, "digest": self.prompt_digest(), "stage": "initial"},
+            provenance={
+                "models": self.backbones.ids,
+                "digest": self.prompt_digest(),
+                "stage": "initial",
+                "presence": round(similarity, 4),
+            },
         )
 
     def optimize(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized | None]:

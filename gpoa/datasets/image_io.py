@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from gpoa.datasets.atomic import write_atomic
 from gpoa.datasets.mask_values import foreground_of, label_values
@@ -26,6 +26,17 @@ LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
 """Formats that change pixel values. (WebP and AVIF may, but their masks are usually lossless.)"""
 QUARTER_TURNS = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange rows and columns."""
+TRANSPOSE_OF = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright. (`ImageOps.exif_transpose` also rewrites the EXIF block, and
+fails where another tag of it is malformed.)"""
 
 _limit_lock = threading.Lock()
 _limit_state: dict[str, int | None] = {"users": 0, "saved": None}
@@ -48,7 +59,11 @@ def load_image(path: Path | str) -> np.ndarray:
     Raises:
         ImageError: the file is missing, empty, corrupt, truncated, no image, or too large.
     """
-    return _to_rgb(_open(Path(path), ImageError))
+    picture = _open(Path(path), ImageError)
+    try:
+        return _to_rgb(picture)
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{path}: pixels of kind {picture.mode} cannot be converted; save it as RGB PNG") from error
 
 
 def load_mask(
@@ -129,10 +144,9 @@ def image_size(path: Path | str) -> Size:
 @contextlib.contextmanager
 def _reading(path: Path, error_type: type[GpoaError]) -> Iterator[Image.Image]:
     """Opens a picture and turns whatever goes wrong while it is read into one clear line."""
-    kind = "mask" if error_type is MaskError else "image"
     try:
         if path.is_dir():
-            raise error_type(f"{path}: is a folder, not an {kind} file".replace("an mask", "a mask"))
+            raise error_type(f"{path}: is a folder; give one file of it")
         if path.stat().st_size == 0:
             raise error_type(f"{path}: the file is empty (0 bytes); copy or download it again")
         with _own_pixel_limit(), Image.open(path) as picture:
@@ -158,8 +172,8 @@ def _open(path: Path, error_type: type[GpoaError]) -> Image.Image:
     with _reading(path, error_type) as picture:
         picture.load()
         file_format = picture.format
-        # `exif_transpose` would copy an upright picture for nothing, and some malformed EXIF blocks make it fail.
-        upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture.copy()
+        orientation = _orientation(picture)
+        upright = picture.transpose(TRANSPOSE_OF[orientation]) if orientation != 1 else picture.copy()
         upright.format = file_format
         return upright
 
@@ -225,7 +239,7 @@ def _decode_mask(path: Path, picture: Image.Image, label: int | None) -> np.ndar
     """[H, W] bool, with a MaskError where the label cannot be looked up."""
     try:
         return foreground_of(picture, label, lossy=picture.format in LOSSY_FORMATS)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise MaskError(f"{path}: {error}") from error
 
 

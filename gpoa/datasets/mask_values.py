@@ -83,7 +83,7 @@ def foreground_of_values(values: np.ndarray, lossy: bool = False) -> np.ndarray:
         [H, W] bool.
     """
     values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values
-    distinct = np.unique(values)
+    distinct = _distinct(values)
     white = float(distinct[-1]) if lossy else _white(values, float(distinct[-1]))
     near_black, near_white = white / 16, white * 15 / 16
     if len(distinct) <= 2 or distinct[0] > near_black or distinct[-1] < near_white:
@@ -98,6 +98,13 @@ def foreground_of_values(values: np.ndarray, lossy: bool = False) -> np.ndarray:
     return values >= white / 2
 
 
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The sorted distinct values; counting is many times faster than sorting for large 8-bit pictures."""
+    if values.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(values.reshape(-1), minlength=256))
+    return np.unique(values)
+
+
 def _white(values: np.ndarray, largest: float) -> float:
     """The value of white in pixels of this type."""
     if values.dtype.kind == "f" and largest <= 1:
@@ -108,7 +115,7 @@ def _white(values: np.ndarray, largest: float) -> float:
 def _foreground_of_palette(picture: Image.Image) -> np.ndarray:
     """Rule 2."""
     indices = label_values(picture)
-    used = np.unique(indices)
+    used = _distinct(indices)
     colours = np.asarray(picture.convert("RGB"))
     grey = (colours == colours[..., :1]).all()
     # A palette that shows the same colour for every index tells nothing; the indices do.

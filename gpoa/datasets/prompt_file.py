@@ -20,8 +20,8 @@ and `scale`.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from gpoa.datasets.atomic import write_atomic
 from gpoa.errors import PromptError
 from gpoa.types import PointPrompts, ScoreMap, Size
 
@@ -68,19 +69,16 @@ def write_prompts(path: Path, record: PromptRecord) -> None:
         record: what to write.
 
     Raises:
-        OSError: the folder cannot be written.
+        DataError: the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = _arrays(record)
     array_path = path.with_name(path.name[: -len(".json")] + ".npz")
     if arrays:
-        partial = array_path.with_name(array_path.name + ".tmp")
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(partial, array_path)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(_plain(record, array_path.name), indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(partial, path)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomic(array_path, content.getvalue())
+    text = json.dumps(_plain(record, array_path.name), indent=1, ensure_ascii=False)
+    write_atomic(path, text.encode("utf-8"))
 
 
 def _arrays(record: PromptRecord) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import linalg
 
 from gpoa.config import MatchingConfig
 from gpoa.matching.reference import Reference
@@ -88,19 +89,19 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     Returns:
         The matcher; scores lie about in [-1, 1].
     """
-    share = reference.foreground.astype(np.float64)
+    share = reference.foreground
     share = share if share.max() >= 0.5 else share / share.max()
     count = len(share)
     # A patch counts for both classes, by the share that each covers; so the edge of the mask is not a label error.
     positive = share * count / (2 * share.sum())
     negative = (1 - share) * count / (2 * (1 - share).sum())
     weight, target = positive + negative, (positive - negative) / (positive + negative)
-    tokens = reference.tokens.astype(np.float64)
-    mean_token = (weight[:, None] * tokens).sum(0) / weight.sum()
+    mean_token = weight @ reference.tokens / weight.sum()
     mean_target = (weight * target).sum() / weight.sum()
-    centred = tokens - mean_token
-    gram = (centred * weight[:, None]).T @ centred + penalty * np.eye(tokens.shape[1])
-    slope = np.linalg.solve(gram, (centred * weight[:, None]).T @ (target - mean_target))
+    centred = reference.tokens - mean_token
+    weighted = centred * weight[:, None]
+    # The products run in float32 (the judge fits one ridge a trial), the solve in float64.
+    gram = (weighted.T @ centred).astype(np.float64) + penalty * np.eye(centred.shape[1])
+    slope = linalg.solve(gram, weighted.T @ (target - mean_target), assume_a="pos").astype(np.float32)
     intercept = mean_target - mean_token @ slope
-    slope32, intercept32 = slope.astype(np.float32), np.float32(intercept)
-    return lambda tokens: tokens @ slope32 + intercept32
+    return lambda tokens: tokens @ slope + intercept

@@ -67,7 +67,9 @@ def to_score_map(values: np.ndarray, grid_size: Size, config: ThresholdConfig, f
         threshold = config.value
     elif config.method == "otsu":
         threshold = otsu_threshold(values)
-    else:
+    elif config.method == "reference":
         threshold = from_reference
+    else:
+        threshold = config.otsu_share * otsu_threshold(values) + (1 - config.otsu_share) * from_reference
     scale = max(float(values.std()), 1e-6)
     return ScoreMap(values=values.reshape(grid_size).astype(np.float32), threshold=threshold, scale=scale)

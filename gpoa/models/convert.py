@@ -18,7 +18,6 @@ from gpoa.models.zoo import Conversion
 if TYPE_CHECKING:
     import numpy as np
     import onnx
-    import torch
 
 DINOV2_SMALL_CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -209,40 +208,12 @@ def check_sam_decoder(state: dict[str, np.ndarray]) -> None:
     """Raises ModelError where SAM's modules do not load the weights completely."""
     import torch
 
+    from gpoa.segmenters.sam_decoder import build_sam_decoder
+
     try:
-        load_sam_decoder({name: torch.tensor(value) for name, value in state.items()})
+        build_sam_decoder({name: torch.tensor(value) for name, value in state.items()})
     except RuntimeError as error:
         raise ModelError(f"the weights do not fit SAM's decoder ({' '.join(str(error).split())[:300]})") from error
-
-
-def load_sam_decoder(state: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Builds SAM's prompt encoder and mask decoder and loads them, strictly.
-
-    Args:
-        state: names beginning with `prompt_encoder.` or `mask_decoder.` -> tensor.
-
-    Returns:
-        (prompt encoder, mask decoder), in evaluation mode.
-
-    Raises:
-        RuntimeError: a parameter is missing, left over, or of another shape.
-    """
-    from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
-
-    prompt_encoder = PromptEncoder(
-        embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
-    )
-    mask_decoder = MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
-        transformer_dim=256,
-        iou_head_depth=3,
-        iou_head_hidden_dim=256,
-    )
-    for prefix, module in (("prompt_encoder.", prompt_encoder), ("mask_decoder.", mask_decoder)):
-        part = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-        module.load_state_dict(part, strict=True)
-    return prompt_encoder.eval(), mask_decoder.eval()
 
 
 def _load(graph: Path) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ Legend: `P` patches, `D` feature width, `R` reference patches.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gpoa.matching.reference import Reference
 from gpoa.types import PatchFeatures, ScoreMap
 
 STABILITY_OFFSET = 1.0
+JUDGE_WIDTH = 256
 MIXTURE = ("sam-iou", "agreement", "separability", "reverse")
 RIDGE_PENALTY = 10.0
 
@@ -53,12 +54,14 @@ def make_judge(name: JudgeName, evidence: Evidence) -> Judge:
         The judge; scores lie in [0, 1].
     """
 
+    reduced = reduce_width(evidence)
+
     def judge(logits: np.ndarray, predicted_iou: float) -> float:
         if name == "sam-iou":
             return float(np.clip(predicted_iou, 0.0, 1.0))
         if name == "stability":
             return stability(logits)
-        parts = relational_scores(logits, evidence)
+        parts = relational_scores(logits, reduced)
         if name != "mixed":
             return parts[name]
         parts["sam-iou"] = float(np.clip(predicted_iou, 0.0, 1.0))
@@ -84,21 +87,41 @@ def relational_scores(logits: np.ndarray, evidence: Evidence) -> dict[str, float
 
     Args:
         logits: [256, 256] float32.
-        evidence: what is known of the image.
+        evidence: what is known of the image, reduced (see `reduce_width`) where speed matters.
 
     Returns:
-        agreement, separability and, where there is a reference, reverse; each in [0, 1], 0 for an empty or full mask.
+        separability, agreement where there is a score map, reverse where there is a reference; each in [0, 1], 0 for an
+        empty or a full mask.
     """
     features = evidence.features
     mask = from_low_res_frame((logits > 0).astype(np.float32), features.original_size, features.grid_size).reshape(-1)
-    names = ["agreement", "separability"] + (["reverse"] if evidence.reference is not None else [])
+    scores = {"separability": 0.0}
+    scores |= {"agreement": 0.0} if evidence.score_map is not None else {}
+    scores |= {"reverse": 0.0} if evidence.reference is not None else {}
     if mask.max() < 0.05 or mask.min() > 0.95:
-        return dict.fromkeys(names, 0.0)
-    expected = 1.0 / (1.0 + np.exp(-2.0 * evidence.score_map.logits.reshape(-1)))
-    scores = {"agreement": soft_iou(mask, expected)}
+        return scores
     matcher = fit_ridge(Reference(tokens=features.tokens, foreground=mask), RIDGE_PENALTY)
     scores["separability"] = soft_iou(mask, (matcher(features.tokens) > 0).astype(np.float32))
+    if evidence.score_map is not None:
+        expected = 1.0 / (1.0 + np.exp(-2.0 * evidence.score_map.logits.reshape(-1)))
+        scores["agreement"] = soft_iou(mask, expected)
     if evidence.reference is not None:
         back = matcher(evidence.reference.tokens) > 0
         scores["reverse"] = soft_iou(evidence.reference.foreground, back.astype(np.float32))
     return scores
+
+
+def reduce_width(evidence: Evidence) -> Evidence:
+    """Projects all tokens on the same 256 random directions (Johnson and Lindenstrauss), so that a judgement is cheap.
+
+    Tokens that are narrow already stay as they are.
+    """
+    tokens = evidence.features.tokens
+    if tokens.shape[1] <= JUDGE_WIDTH:
+        return evidence
+    rng = np.random.default_rng(0)
+    projection = rng.standard_normal((tokens.shape[1], JUDGE_WIDTH), dtype=np.float32) / np.sqrt(np.float32(JUDGE_WIDTH))
+    reference = evidence.reference
+    if reference is not None:
+        reference = Reference(tokens=reference.tokens @ projection, foreground=reference.foreground)
+    return replace(evidence, features=replace(evidence.features, tokens=tokens @ projection), reference=reference)

@@ -9,6 +9,7 @@ import pytest
 
 from gpoa.errors import ModelError
 from gpoa.models import convert
+from gpoa.segmenters.sam_decoder import build_sam_decoder
 
 ALL_MASKS = "/Reshape_9_output_0"  # [1, 4, 256, 256], before the export selects one
 ALL_SCORES = "/iou_prediction_head/layers.2/Gemm_output_0"  # [1, 4]
@@ -70,7 +71,8 @@ def decoders(weights_root: Path):
     model = onnx.load(str(folder / "decoder.onnx"))
     model.graph.output.extend([onnx.ValueInfoProto(name=ALL_MASKS), onnx.ValueInfoProto(name=ALL_SCORES)])
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session, *convert.load_sam_decoder(load_file(folder / "decoder.safetensors"))
+    decoder = build_sam_decoder(load_file(folder / "decoder.safetensors"))
+    return session, decoder.prompt_encoder, decoder.mask_decoder
 
 
 def _sam_inputs(count: int, with_mask: bool, box: bool) -> dict[str, np.ndarray]:

@@ -1,0 +1,107 @@
+"""Masks as one COCO json file, and its run-length encoding.
+
+Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels from the image's upper left edge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpoa.datasets.atomic import write_atomic
+
+
+def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:
+    """Encodes a mask as COCO's uncompressed run-length encoding.
+
+    Args:
+        mask: [H, W] bool.
+
+    Returns:
+        `size` [H, W] and `counts`: the lengths of alternating runs of background and foreground down the columns,
+        background first (0 long where the first pixel is foreground).
+
+    Raises:
+        ValueError: the mask is not [H, W] bool.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ValueError(f"mask: expected [H, W] bool, got {mask.shape} {mask.dtype}")
+    flat = mask.reshape(-1, order="F")
+    changes = np.flatnonzero(np.diff(flat, prepend=False))  # where a run of the other kind begins
+    counts = np.diff(changes, prepend=0, append=flat.size)
+    return {"size": [int(side) for side in mask.shape], "counts": counts.tolist()}
+
+
+def rle_to_mask(rle: dict[str, Any]) -> np.ndarray:
+    """Decodes COCO's uncompressed run-length encoding; the inverse of `mask_to_rle`.
+
+    Args:
+        rle: `size` [H, W] and `counts`, a list of integers.
+
+    Returns:
+        [H, W] bool.
+
+    Raises:
+        ValueError: `counts` is a string (compressed), holds a negative number, or does not add up to H * W.
+    """
+    if isinstance(rle["counts"], (str, bytes)):
+        raise ValueError("counts: compressed RLE; decode it with pycocotools")
+    height, width = (int(side) for side in rle["size"])
+    counts = np.asarray(rle["counts"], dtype=np.int64)
+    if (counts < 0).any() or counts.sum() != height * width:
+        raise ValueError(f"counts: add up to {counts.sum()}, expected {height} * {width}, none negative")
+    values = np.arange(counts.size) % 2 == 1
+    return np.repeat(values, counts).reshape((height, width), order="F")
+
+
+def write_coco(path: Path | str, entries: Iterable[tuple[str, np.ndarray]], category: str = "object") -> None:
+    """Writes masks as one COCO json file, atomically; the same masks give the same bytes.
+
+    An annotation covers all foreground of its image: a semantic mask, which may be several objects. `iscrowd` is 1, for
+    that is what COCO calls such a region, and because readers (pycocotools, torchvision) expect polygons where it is 0
+    and RLE where it is 1. An empty mask gives an image without annotation, since COCO has no empty object.
+
+    Args:
+        path: the json file; its folder is made.
+        entries: (file name of the image, mask [H, W] bool), one for each image; may be a generator.
+        category: name of the one category, whose id is 1.
+
+    Raises:
+        ValueError: a mask is not [H, W] bool.
+        DataError: the file cannot be written.
+    """
+    images, annotations = [], []
+    for number, (name, mask) in enumerate(entries, start=1):
+        rle = mask_to_rle(mask)
+        height, width = rle["size"]
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        if np.asarray(mask).any():
+            annotations.append(_annotation(len(annotations) + 1, number, mask, rle))
+    content = {
+        "info": {"description": "masks by gpoa"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": category, "supercategory": ""}],
+    }
+    write_atomic(Path(path), json.dumps(content, ensure_ascii=False).encode("utf-8"))
+
+
+def _annotation(number: int, image_id: int, mask: np.ndarray, rle: dict[str, list[int]]) -> dict[str, Any]:
+    """The annotation of a mask with at least one foreground pixel."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "segmentation": rle,
+        "area": int(mask.sum()),
+        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
+        "iscrowd": 1,
+    }

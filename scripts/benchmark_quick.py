@@ -1,0 +1,235 @@
+"""Measures prompts, matchers and strategies on held-out classes with the protocol of DESIGN section 7.
+
+For each class: up to three references (first, middle, last by name), every other image is a target (20 at most). IoU at the
+original size against unfiltered masks; an absent prediction counts as an empty mask. The mean is taken over the images of
+a class, then over the classes of a set, then over the sets. Intervals are paired bootstraps over images within classes.
+
+    python scripts/benchmark_quick.py --bench ../shared/bench --output runs/benchmark_quick
+
+Every (class, reference, method) is appended to rows.csv when it is done, and a second run goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gpoa.config import (
+    CandidatesConfig,
+    FeaturesConfig,
+    GpoaConfig,
+    MatchingConfig,
+    OptimizeConfig,
+    SegmentConfig,
+    ThresholdConfig,
+)
+from gpoa.datasets.folder import find_samples
+from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.evaluation.metrics import iou
+from gpoa.pipeline import OneShotSegmenter
+from gpoa.types import Sample
+
+FIELDS = ("class", "reference", "method", "image", "iou", "confidence", "status", "calls", "seconds")
+BASELINE = "original"
+SAMPLES = 2000
+
+
+def methods() -> dict[str, GpoaConfig]:
+    """What is compared: the original prompts, the matchers with one decoder call, the strategies on the default."""
+    default = GpoaConfig()
+    once = replace(default, optimize=OptimizeConfig(strategy="none"))
+    last_layer = FeaturesConfig(layers=(12,))
+    original = replace(
+        once,
+        features=last_layer,
+        matching=MatchingConfig(method="nearest", debias_components=0),
+        candidates=CandidatesConfig(sampler="all", dense_prompt=False),
+    )
+    named = {
+        BASELINE: original,
+        "original + cycle check + pruning": replace(
+            original,
+            matching=MatchingConfig(method="nearest", cycle_check=True, debias_components=0),
+            candidates=CandidatesConfig(sampler="all", dense_prompt=False, prune_distance=0.125),
+        ),
+        "original, random 5 to 20 a label": replace(original, optimize=OptimizeConfig(strategy="random", budget=2)),
+    }
+    for matcher in ("margin", "soft-knn", "ridge"):
+        named[matcher] = replace(once, matching=replace(default.matching, method=matcher))
+    named["default, last layer only"] = replace(once, features=last_layer)
+    named["default, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
+    named["default, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))
+    named["default, a call a component"] = replace(once, segment=SegmentConfig(mode="components"))
+    for strategy in ("random", "best-of-n", "greedy"):
+        named[f"default + {strategy}"] = replace(default, optimize=replace(default.optimize, strategy=strategy))
+    for judge in ("sam-iou", "stability", "agreement", "separability"):
+        named[f"default + best-of-n by {judge}"] = replace(
+            default, optimize=replace(default.optimize, strategy="best-of-n", judge=judge)
+        )
+    return named
+
+
+def episodes(folder: Path, references: int, targets: int) -> Iterable[tuple[Sample, list[Sample]]]:
+    """The references of a class, each with its targets.
+
+    Args:
+        folder: holds `images` and `masks`.
+        references: how many of first, middle and last are used.
+        targets: at most this many, the first by name.
+    """
+    samples = sorted(find_samples(folder / "images"), key=lambda sample: sample.image_path.name)
+    places = dict.fromkeys([0, len(samples) // 2, len(samples) - 1])
+    for place in list(places)[:references]:
+        others = [sample for index, sample in enumerate(samples) if index != place]
+        yield samples[place], others[:targets]
+
+
+def mask_of(sample: Sample) -> np.ndarray:
+    """The ground truth beside an image, [H, W] bool."""
+    return load_mask(sample.image_path.parent.parent / "masks" / f"{sample.image_path.stem}.png", allow_empty=True)
+
+
+def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, list[Sample]]) -> list[dict]:
+    """Runs one method on one reference and its targets; returns a row for each target."""
+    reference, targets = episode
+    segmenter = OneShotSegmenter(config).fit(load_image(reference.image_path), mask_of(reference))
+    rows = []
+    for sample in targets:
+        image, truth = load_image(sample.image_path), mask_of(sample)
+        began = time.perf_counter()
+        prediction = segmenter.predict(image)
+        rows.append(
+            {
+                "class": str(folder),
+                "reference": reference.stem,
+                "method": name,
+                "image": sample.stem,
+                "iou": round(iou(prediction.mask, truth), 5),
+                "confidence": round(prediction.confidence, 5),
+                "status": prediction.optimized.status,
+                "calls": len(prediction.search.trials) if prediction.search else 0,
+                "seconds": round(time.perf_counter() - began, 4),
+            }
+        )
+    return rows
+
+
+def class_means(rows: list[dict], method: str, weights: dict[str, np.ndarray] | None = None) -> dict[str, float]:
+    """Mean IoU of a method in each class, where given with the images of a class re-weighted."""
+    by_class: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["method"] == method:
+            by_class[row["class"]].append(float(row["iou"]))
+    return {
+        name: float(np.average(values, weights=None if weights is None else weights[name]))
+        for name, values in by_class.items()
+    }
+
+
+def set_mean(means: dict[str, float]) -> float:
+    """Mean over the classes of each set, then over the sets."""
+    by_set: dict[str, list[float]] = defaultdict(list)
+    for name, value in means.items():
+        by_set[name.split("/")[0]].append(value)
+    return float(np.mean([np.mean(values) for values in by_set.values()]))
+
+
+def interval(rows: list[dict], method: str, baseline: str) -> tuple[float, float]:
+    """Paired bootstrap 95 % interval of the difference of two methods' set means."""
+    counts = {name: len(values) for name, values in _grouped(rows, method).items()}
+    mine, theirs = _grouped(rows, method), _grouped(rows, baseline)
+    rng = np.random.default_rng(0)
+    differences = []
+    for _ in range(SAMPLES):
+        picks = {name: rng.integers(0, count, count) for name, count in counts.items()}
+        differences.append(set_mean({name: float((mine[name] - theirs[name])[picks[name]].mean()) for name in counts}))
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _grouped(rows: list[dict], method: str) -> dict[str, np.ndarray]:
+    """IoU of each class, images in one order for all methods."""
+    by_class: dict[str, list[tuple]] = defaultdict(list)
+    for row in rows:
+        if row["method"] == method:
+            by_class[row["class"]].append((row["reference"], row["image"], float(row["iou"])))
+    return {name: np.array([value for _, _, value in sorted(values)]) for name, values in by_class.items()}
+
+
+def table(rows: list[dict], names: list[str]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| method | mean IoU (sets) | mean IoU (classes) | against original, 95 % | worse by .02 than ridge | calls | ms |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    start = _grouped(rows, "ridge")
+    for name in names:
+        own = [row for row in rows if row["method"] == name]
+        if not own:
+            continue
+        means = class_means(rows, name)
+        low, high = interval(rows, name, BASELINE)
+        mine = _grouped(rows, name)
+        lost = np.concatenate([mine[key] - start[key] for key in mine]) < -0.02 if start else np.zeros(1)
+        calls, seconds = (np.mean([float(row[key]) for row in own]) for key in ("calls", "seconds"))
+        lines.append(
+            f"| {name} | {set_mean(means):.3f} | {np.mean(list(means.values())):.3f} | {low:+.3f} to {high:+.3f} | "
+            f"{100 * lost.mean():.0f} % | {calls:.1f} | {1000 * seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def class_table(rows: list[dict], names: list[str]) -> str:
+    """Mean IoU of each class for some methods, as a Markdown table."""
+    columns = {name: class_means(rows, name) for name in names}
+    lines = ["| class | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for key in sorted(next(iter(columns.values()))):
+        lines.append(f"| {key} | " + " | ".join(f"{columns[name][key]:.3f}" for name in names) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs what is missing and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, required=True, help="folder with split.json and the sets")
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark_quick"), help="folder for rows.csv")
+    parser.add_argument("--classes", default="quick", help="a list of split.json, or class names joined by commas")
+    parser.add_argument("--references", type=int, default=3, help="references a class, at most 3")
+    parser.add_argument("--targets", type=int, default=20, help="targets a reference, at most")
+    parser.add_argument("--methods", default="", help="names joined by semicolons; default: all")
+    args = parser.parse_args()
+    split = json.loads((args.bench / "split.json").read_text())
+    classes = split.get(args.classes) or args.classes.split(",")
+    known = methods()
+    names = args.methods.split(";") if args.methods else list(known)
+    args.output.mkdir(parents=True, exist_ok=True)
+    path = args.output / "rows.csv"
+    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    done = {(row["class"], row["reference"], row["method"]) for row in rows}
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if not rows:
+            writer.writeheader()
+        for name in classes:
+            for episode in episodes(args.bench / name, args.references, args.targets):
+                for method in names:
+                    if (name, episode[0].stem, method) in done:
+                        continue
+                    new = measure(method, Path(name), known[method], episode)
+                    writer.writerows(new)
+                    file.flush()
+                    rows += new
+            print(f"{name} done", file=sys.stderr, flush=True)
+    print(table(rows, names) + "\n\n" + class_table(rows, [n for n in names if n in (BASELINE, "ridge")] + names[-1:]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
