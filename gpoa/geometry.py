@@ -129,8 +129,9 @@ def _area_weights(cells: int, parts: int, extent: float) -> Any:
     cuts = np.unique(np.concatenate([ends, np.arange(1, np.ceil(extent))]))
     middle = (cuts[1:] + cuts[:-1]) / 2
     part = np.clip(np.searchsorted(ends, middle) - 1, 0, parts - 1)
+    cell = np.minimum(middle.astype(np.int64), cells - 1)  # the last cut may lie beyond by a rounding error
     weights = (np.diff(cuts) * parts / extent).astype(np.float32)
-    return csr_array((weights, (part, middle.astype(np.int64))), shape=(parts, cells))
+    return csr_array((weights, (part, cell)), shape=(parts, cells))
 
 
 def mask_to_patches(mask: np.ndarray, grid_size: Size) -> np.ndarray:

@@ -1,0 +1,294 @@
+"""Reading images and masks of every kind, and the one line that a bad file gives."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from gpoa.datasets import image_io
+from gpoa.datasets.image_io import image_size, load_image, load_mask, save_mask
+from gpoa.errors import DataError, GpoaError, ImageError, MaskError
+
+ORIENTATION = 0x0112
+
+
+def store(path: Path, pixels: np.ndarray | Image.Image, **options: object) -> Path:
+    """Writes pixels with Pillow."""
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    picture.save(path, **options)
+    return path
+
+
+def one_line(info: pytest.ExceptionInfo[GpoaError], path: Path) -> str:
+    """The message, checked to be one line that names the path."""
+    message = str(info.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("picture", "name", "expected"),
+    [
+        (Image.new("L", (3, 2), 7), "a.png", (7, 7, 7)),
+        (Image.new("1", (3, 2), 1), "a.png", (255, 255, 255)),
+        (Image.new("RGB", (3, 2), (1, 2, 3)).quantize(4), "a.png", (1, 2, 3)),  # palette
+        (Image.new("RGBA", (3, 2), (10, 20, 30, 255)), "a.png", (10, 20, 30)),
+        (Image.new("RGBA", (3, 2), (10, 20, 30, 0)), "a.png", (255, 255, 255)),  # transparent: white
+        (Image.new("LA", (3, 2), (0, 51)), "a.png", (204, 204, 204)),  # a fifth of black on white
+        (Image.new("CMYK", (3, 2), (0, 0, 0, 0)), "a.tif", (255, 255, 255)),
+        (Image.new("RGB", (3, 2), (1, 2, 3)), "a.bmp", (1, 2, 3)),
+        (Image.new("RGB", (3, 2), (1, 2, 3)), "ä b.png", (1, 2, 3)),
+        (Image.new("I;16", (3, 2), 900), "a.png", (0, 0, 0)),  # constant 16 bits: no range to stretch
+        (Image.new("LAB", (3, 2), (255, 128, 128)), "a.tif", None),
+    ],
+)
+def test_load_image_modes(tmp_path: Path, picture: Image.Image, name: str, expected: tuple | None) -> None:
+    """Every mode becomes [H, W, 3] uint8, sizes (H, W)."""
+    image = load_image(store(tmp_path / name, picture))
+    assert image.shape == (2, 3, 3) and image.dtype == np.uint8 and image.flags.writeable
+    if expected is not None:
+        assert (image == expected).all()
+
+
+def test_load_image_cmyk_jpeg(tmp_path: Path) -> None:
+    """Print files: no ink is white."""
+    image = load_image(store(tmp_path / "a.jpg", Image.new("CMYK", (16, 8), (0, 0, 0, 0))))
+    assert image.shape == (8, 16, 3) and image.min() > 250
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (np.array([[1000, 1510, 2020]], np.uint16), "a.png"),
+        (np.array([[1000, 1510, 2020]], np.uint16), "a.tif"),
+        (np.array([[-1.0, 0.0, 1.0]], np.float32), "a.tif"),
+        (np.array([[-100, 0, 100]], np.int32), "a.tif"),
+        (np.array([[np.nan, 0.5, np.inf, 0.0, 1.0]], np.float32), "a.tif"),
+    ],
+)
+def test_load_image_stretches_deep_grey(tmp_path: Path, values: np.ndarray, name: str) -> None:
+    """The used range becomes 0..255, in all three channels alike."""
+    image = load_image(store(tmp_path / name, values))
+    assert (image == image[..., :1]).all()
+    assert image[0, :3, 0].tolist() == [0, 128, 255]
+
+
+def test_load_image_big_endian_tiff(tmp_path: Path) -> None:
+    """I;16B."""
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 300]], dtype=">u2"), byteorder=">")
+    assert load_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
+    """The marked corner of an upright 16 x 32 image stays where it is, for image, mask and size."""
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :8] = 255
+    turned_back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]  # Image.Transpose values
+    picture = Image.fromarray(upright)
+    picture = picture if turned_back is None else picture.transpose(Image.Transpose(turned_back))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = store(tmp_path / name, picture, exif=exif, **options)
+    assert image_size(path) == (16, 32)
+    assert load_image(path).shape == (16, 32, 3)
+    assert (load_mask(path, (16, 32)) == (upright[..., 0] > 0)).all()
+
+
+def test_malformed_exif_is_no_obstacle(tmp_path: Path) -> None:
+    """Pixels count; a broken EXIF block reads as upright."""
+    path = store(tmp_path / "a.jpg", np.zeros((8, 16, 3), np.uint8), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
+    assert load_image(path).shape == (8, 16, 3)
+    assert image_size(path) == (8, 16)
+
+
+def truncated(path: Path) -> Path:
+    """A PNG or JPEG of noise that lacks its second half."""
+    store(path, np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def bad_file(kind: str, folder: Path) -> Path:
+    """A file that is no image, of the given kind."""
+    path = folder / f"{kind}.png"
+    if kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("hello")
+    elif kind == "corrupt":
+        store(path, np.zeros((8, 8), np.uint8))
+        data = bytearray(path.read_bytes())
+        data[20:] = b"\x00" * (len(data) - 20)
+        path.write_bytes(bytes(data))
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "truncated":
+        truncated(path)
+    elif kind == "truncated-jpeg":
+        path = truncated(folder / "a.jpg")
+    return path
+
+
+BAD_KINDS = {
+    "missing": "no such file",
+    "empty": "0 bytes",
+    "text": "not an image",
+    "corrupt": "corrupt|not an image",
+    "truncated": "truncated",
+    "truncated-jpeg": "truncated",
+    "folder": "is a folder",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_KINDS)
+def test_bad_image_gives_one_line(tmp_path: Path, kind: str) -> None:
+    """ImageError for images, MaskError for masks, with the path and a remedy."""
+    path = bad_file(kind, tmp_path)
+    with pytest.raises(ImageError, match=BAD_KINDS[kind]) as info:
+        load_image(path)
+    assert ";" in one_line(info, path)
+    with pytest.raises(MaskError, match=BAD_KINDS[kind]) as info:
+        load_mask(path)
+    assert ";" in one_line(info, path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "folder"])
+def test_bad_image_has_no_size(tmp_path: Path, kind: str) -> None:
+    """The header says enough."""
+    path = bad_file(kind, tmp_path)
+    with pytest.raises(ImageError, match=BAD_KINDS[kind]) as info:
+        image_size(path)
+    one_line(info, path)
+
+
+def test_unreadable_float64_tiff_names_the_remedy(tmp_path: Path) -> None:
+    """Pillow has no such mode."""
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4)))
+    with pytest.raises(ImageError, match="save it as PNG") as info:
+        load_image(tmp_path / "a.tif")
+    one_line(info, tmp_path / "a.tif")
+
+
+def test_large_image_without_warning(tmp_path: Path) -> None:
+    """24 megapixels, and a lowered limit of the caller's that is neither used nor lost."""
+    path = store(tmp_path / "a.png", Image.new("L", (6000, 4000)), compress_level=1)
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, 1000
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert load_image(path).shape == (4000, 6000, 3)
+            assert image_size(path) == (4000, 6000)
+            assert load_mask(path, allow_empty=True).shape == (4000, 6000)
+        assert Image.MAX_IMAGE_PIXELS == 1000
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def test_too_large_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its pixels are decoded."""
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 5)
+    path = store(tmp_path / "a.png", np.zeros((2, 3), np.uint8))
+    for read in (load_image, image_size):
+        with pytest.raises(ImageError, match=r"3x2 \(width x height\) is more than 5 pixels; scale") as info:
+            read(path)
+        one_line(info, path)
+
+
+def test_mask_of_other_size(tmp_path: Path) -> None:
+    """Both sizes and the remedy."""
+    path = store(tmp_path / "m.png", np.eye(3, 4, dtype=np.uint8) * 255)
+    with pytest.raises(MaskError, match="the mask is 4x3 but its image is 8x6 .*resize it") as info:
+        load_mask(path, (6, 8))
+    one_line(info, path)
+    with pytest.raises(MaskError, match="EXIF orientation turns it") as info:
+        load_mask(path, (4, 3))
+    one_line(info, path)
+
+
+def test_empty_and_full_masks(tmp_path: Path) -> None:
+    """Refused unless allowed; `allow_full` follows `allow_empty` unless it is given."""
+    empty = store(tmp_path / "empty.png", np.zeros((2, 3), np.uint8))
+    full = store(tmp_path / "full.png", np.full((2, 3), 255, np.uint8))
+    with pytest.raises(MaskError, match="the mask is empty") as info:
+        load_mask(empty)
+    one_line(info, empty)
+    with pytest.raises(MaskError, match="covers the whole image; gpoa needs background too") as info:
+        load_mask(full)
+    one_line(info, full)
+    assert not load_mask(empty, allow_empty=True).any()
+    assert load_mask(full, allow_empty=True).all() and load_mask(full, allow_full=True).all()
+    with pytest.raises(MaskError, match="whole image"):
+        load_mask(full, allow_empty=True, allow_full=False)
+
+
+def test_label_that_is_not_there(tmp_path: Path) -> None:
+    """Says which labels there are."""
+    path = store(tmp_path / "m.png", np.array([[0, 1, 4]], np.uint8))
+    assert load_mask(path, label=4).tolist() == [[False, False, True]]
+    with pytest.raises(MaskError, match="no pixel has the label 9; the mask holds 0, 1, 4") as info:
+        load_mask(path, label=9)
+    one_line(info, path)
+
+
+def test_label_of_coloured_mask(tmp_path: Path) -> None:
+    """One line, not a ValueError."""
+    path = store(tmp_path / "m.png", Image.new("RGB", (2, 2), (1, 2, 3)))
+    with pytest.raises(MaskError, match="no label numbers") as info:
+        load_mask(path, label=1)
+    one_line(info, path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "gif", "bmp", "tif", "webp", "png"])
+def test_mask_formats(tmp_path: Path, suffix: str) -> None:
+    """A disc survives every format; JPEG to a pixel or two at its border."""
+    y, x = np.mgrid[:60, :80]
+    disc = (x - 40) ** 2 + (y - 25) ** 2 < 300
+    mask = load_mask(store(tmp_path / f"m.{suffix}", disc.astype(np.uint8) * 255), (60, 80))
+    assert (mask != disc).sum() <= (20 if suffix == "jpg" else 0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "F"])
+def test_mask_modes(tmp_path: Path, mode: str) -> None:
+    """0 and 1 (or full) in every mode that files have."""
+    grey = Image.fromarray(np.array([[0, 255, 0], [255, 255, 0]], np.uint8))
+    picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    assert picture.mode == mode
+    mask = load_mask(store(tmp_path / ("m.tif" if mode == "F" else "m.png"), picture))
+    assert mask.tolist() == [[False, True, False], [True, True, False]]
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
+def test_save_mask_round_trip(tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray) -> None:
+    """What is written is read back, as 0/255, and nothing else is left in the folder."""
+    folder = tmp_path_factory.mktemp("masks")
+    save_mask(folder / "new" / "a b.png", mask)
+    assert (load_mask(folder / "new" / "a b.png", mask.shape, allow_empty=True) == mask).all()
+    assert set(np.unique(np.asarray(Image.open(folder / "new" / "a b.png")))) <= {0, 255}
+    assert [path.name for path in (folder / "new").iterdir()] == ["a b.png"]
+
+
+def test_save_mask_refuses_other_arrays(tmp_path: Path) -> None:
+    """Logits or 0/255 by mistake."""
+    with pytest.raises(ValueError, match="expected .H, W. bool"):
+        save_mask(tmp_path / "m.png", np.zeros((2, 2)))
+
+
+def test_save_mask_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file where the folder should be."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written") as info:
+        save_mask(tmp_path / "file" / "m.png", np.ones((2, 2), bool))
+    one_line(info, tmp_path / "file" / "m.png")

@@ -1,0 +1,138 @@
+"""The official checkpoint files: damaged, foreign and hostile ones. ViT-B itself is replaced by something tiny."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segment_anything
+import torch
+
+from gpoa.errors import ModelError
+from gpoa.segmenters.registry import SEGMENTERS
+from gpoa.segmenters.sam import Sam
+from gpoa.types import PointPrompts
+from tests.segmenters.builders import embedding_of, random_sam
+
+
+@pytest.fixture(autouse=True)
+def tiny_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: torch.nn.Linear(2, 3))
+
+
+def _saved(value: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+GOOD = _saved(torch.nn.Linear(2, 3).state_dict())
+POINT = PointPrompts(np.array([[1, 2]], np.float32), np.array([1]))
+
+
+def _calls(checkpoint: Path) -> list[Callable[[], object]]:
+    """Both ways to the weights."""
+    image = np.zeros((3, 5, 3), np.uint8)
+    return [
+        lambda: Sam(checkpoint, "vit_b", "tiny").encode(image),
+        lambda: Sam(checkpoint, "vit_b", "tiny").decode(embedding_of((3, 5), (614, 1024)), [POINT]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,  # missing
+        b"",  # an interrupted download
+        b"not found",  # a page instead of a file
+        GOOD[: len(GOOD) // 2],  # cut off
+        GOOD[:-10],  # the end is missing
+        _saved({}),  # no weights
+        _saved({"weight": torch.zeros(1)}),  # weights of another model
+        _saved([1, 2]),  # no state dict
+        _saved(torch.zeros(2)),
+    ],
+    ids=["missing", "empty", "text", "half", "almost", "no-keys", "foreign", "list", "tensor"],
+)
+def test_unusable_files(tmp_path: Path, content: bytes | None) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    if content is not None:
+        checkpoint.write_bytes(content)
+    for call in _calls(checkpoint):
+        with pytest.raises(ModelError, match="not a SAM vit_b checkpoint .*gpoa models fetch") as raised:
+            call()
+        assert str(checkpoint) in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+class _Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("dump", [_saved, pickle.dumps])  # torch's zip format, a bare pickle
+def test_code_in_a_file_is_never_run(tmp_path: Path, dump: Callable[[object], bytes]) -> None:
+    checkpoint, made = tmp_path / "sam.pth", tmp_path / "made"
+    checkpoint.write_bytes(dump({"weight": _Hostile(made)}))
+    for call in _calls(checkpoint):
+        with pytest.raises(ModelError, match="not a SAM vit_b checkpoint") as raised:
+            call()
+        assert "\n" not in str(raised.value)
+        assert not made.exists()
+    torch.load(checkpoint, weights_only=False)
+    assert made.exists()  # the file is hostile indeed
+
+
+def test_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    checkpoint.write_bytes(_saved({k: v * 0 + 0.5 for k, v in random_sam().state_dict().items()}))
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: _copy_of_random_sam())
+    sam = Sam(checkpoint, "vit_b", "tiny-id")
+    image = np.zeros((30, 50, 3), np.uint8)
+    embedding = sam.encode(image)
+    assert (embedding.original_size, embedding.input_size) == ((30, 50), (614, 1024))
+    assert embedding.features.shape == (1, 256, 64, 64)
+    assert (embedding.features == 0.5).all()  # the file's values, not the initial ones
+    assert sam.decode(embedding, [POINT]).low_res_logits.shape == (1, 1, 256, 256)
+    assert sam.model_id == "tiny-id"
+
+
+def test_embeddings_are_rounded_to_half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    checkpoint.write_bytes(_saved(random_sam().state_dict()))
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: _copy_of_random_sam())
+    features = Sam(checkpoint, "vit_b", "tiny").encode(np.zeros((30, 50, 3), np.uint8)).features
+    assert features.dtype == torch.float32
+    assert torch.equal(features, features.half().float())
+    assert not torch.equal(features, random_sam().image_encoder.features)
+
+
+def _copy_of_random_sam() -> torch.nn.Module:
+    import copy
+
+    return copy.deepcopy(random_sam())
+
+
+@pytest.mark.xfail(strict=True, raises=StopIteration, reason="next() of an empty glob")
+def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        SEGMENTERS["sam_vit_b"](tmp_path, "id", "cpu")
+
+
+@pytest.mark.parametrize("name", ["sam_vit_b", "sam_vit_l", "sam_vit_h"])
+def test_registry_names_the_architecture(tmp_path: Path, name: str) -> None:
+    (tmp_path / "any.pth").write_bytes(b"")
+    segmenter = SEGMENTERS[name](tmp_path, "the-id", "cpu")
+    assert isinstance(segmenter, Sam)
+    assert f"sam_{segmenter.architecture}" == name
+    assert (segmenter.checkpoint, segmenter.model_id) == (tmp_path / "any.pth", "the-id")
