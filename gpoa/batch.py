@@ -32,7 +32,7 @@ from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image, load_mask, save_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
-from gpoa.errors import DataError, GpoaError, PromptError
+from gpoa.errors import DataError, GpoaError, PromptError, one_line
 from gpoa.pipeline import OneShotSegmenter
 from gpoa.types import Sample
 from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
@@ -121,10 +121,10 @@ def process(samples: Sequence[Sample], work: Callable[[Sample], Item], title: st
             try:
                 item = work(sample)
             except (GpoaError, OSError) as error:
-                item = Item(sample.stem, "failed", error=_one_line(error))
+                item = Item(sample.stem, "failed", error=one_line(error))
             except Exception as error:  # one bad image never ends a batch; -v shows where it came from
                 logger.debug("unexpected error on %s", sample.image_path, exc_info=True)
-                item = Item(sample.stem, "failed", error=f"{type(error).__name__}: {_one_line(error)}")
+                item = Item(sample.stem, "failed", error=f"{type(error).__name__}: {one_line(error)}")
             if item.status == "failed":
                 bar.write(f"failed: {item.error}")
             report.items.append(replace(item, seconds=round(time.perf_counter() - start, 4)))
@@ -363,7 +363,3 @@ def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, c
 def _file_digest(path: Path) -> str:
     """32 hexadecimal digits over a file's bytes."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

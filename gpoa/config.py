@@ -114,7 +114,7 @@ class CandidatesConfig:
     """Positive points an image, before the extra ones for many components."""
     negatives: int = 16
     """Negative points an image."""
-    per_component: int = 2
+    per_component: int = 1
     """At least this many positives for each connected component (the total grows with the components)."""
     max_positives: int = 64
     """Never more positives than this."""
@@ -142,18 +142,23 @@ class CandidatesConfig:
 class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
-    strategy: StrategyName = "best-of-n"
+    strategy: StrategyName = "none"
     """none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
     sets; greedy: toggle one group at a time."""
     budget: int = 6
     """Decoder calls an image, the start included."""
     judge: JudgeName = "mixed"
     """The score without ground truth by which sets are compared."""
+    margin: float = 0.02
+    """The start is left only for a set whose judge's score is higher by more than this."""
     seed: int = 0
     """Seed of every random choice."""
 
     def __post_init__(self) -> None:
-        _check((self.budget >= 1, f"--budget {self.budget}: at least 1 decoder call is needed"))
+        _check(
+            (self.budget >= 1, f"--budget {self.budget}: at least 1 decoder call is needed"),
+            (self.margin >= 0, f"--optimize.margin {self.margin}: 0 or more"),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,11 @@ ours and shows its traceback. A message says what is wrong, where, and what to d
 """
 
 
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks, at most 300 characters; its kind where it has no text."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 class GpoaError(Exception):
     """Base of every error that the user can mend; its message is one line."""
 

@@ -243,7 +243,8 @@ class OneShotSegmenter:
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
         search = Search(lambda sets: self.backbones.segmenter.decode(embedding, sets), judge, settings.budget)
-        result = optimize(settings.strategy, record.prompts, search, np.random.default_rng(settings.seed))
+        rng = np.random.default_rng(settings.seed)
+        result = optimize(settings.strategy, record.prompts, search, rng, settings.margin)
         best = result.best
         improved = replace(
             record,

@@ -18,6 +18,7 @@ from gpoa.config import (
     MatchingConfig,
     OptimizeConfig,
     SegmentConfig,
+    ThresholdConfig,
     digest,
     to_dict,
 )
@@ -41,6 +42,8 @@ from gpoa.errors import ConfigError
         (CandidatesConfig, {"prune_distance": 1.0}, "--candidates.prune-distance 1.0"),  # the whole image
         (CandidatesConfig, {"prune_distance": -0.1}, "--candidates.prune-distance -0.1"),
         (CandidatesConfig, {"dense_gain": 0.0}, "--candidates.dense-gain 0.0"),
+        (ThresholdConfig, {"otsu_share": 1.1}, "--threshold.otsu-share 1.1"),
+        (ThresholdConfig, {"presence": -1.1}, "--threshold.presence -1.1"),
         (OptimizeConfig, {"budget": 0}, "--budget 0"),
     ],
 )
@@ -56,6 +59,7 @@ def test_bad_values(room: type, values: dict, said: str) -> None:
         (MatchingConfig, {"debias_components": 0}),  # off
         (CandidatesConfig, {"positives": 1, "negatives": 0, "per_component": 1, "max_positives": 1}),
         (CandidatesConfig, {"prune_distance": 0.0}),  # off
+        (ThresholdConfig, {"otsu_share": 0.0, "presence": -1.0}),  # off
         (OptimizeConfig, {"budget": 1}),  # the start alone
     ],
 )

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": ROOMS | {"models", "search", "evaluation", "backbones", "pipeline", "batch", "viewer", "gpoa"},
     "__main__": {"cli"},
 }
-# One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`, imported in the method.
+# One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`.
 LAZY_EXCEPTIONS = {("pipeline", "batch")}
 HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -266,6 +266,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, hidden ones left out."""
     return [entry for entry in _entries(folder) if entry.is_dir()]
 
 

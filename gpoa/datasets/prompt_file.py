@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from gpoa.datasets.atomic import write_atomic
-from gpoa.errors import PromptError
+from gpoa.errors import PromptError, one_line
 from gpoa.types import PointPrompts, ScoreMap, Size
 
 
@@ -128,12 +127,12 @@ def read_prompts(path: Path) -> PromptRecord:
         plain = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PromptError(f"{path}: no such prompt file; make it with `gpoa prompts`") from error
-    except (OSError, ValueError) as error:
-        raise PromptError(f"{path}: cannot be read as JSON ({error}); make it again with `gpoa prompts`") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise PromptError(f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`") from error
     try:
         return _parse(plain, Path(path).parent)
-    except (KeyError, TypeError, ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
-        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else one_line(error)
         raise PromptError(f"{path}: not a prompt file ({reason}); see gpoa/datasets/prompt_file.py") from error
 
 
@@ -141,33 +140,76 @@ def _parse(plain: dict[str, Any], folder: Path) -> PromptRecord:
     """Checks plain values and turns them into a record."""
     if not isinstance(plain, dict):
         raise ValueError("the file holds no JSON object")
-    coords = np.asarray(plain["point_coords"], dtype=np.float32).reshape(-1, 2)
-    labels = np.asarray(plain["point_labels"], dtype=np.int64).reshape(-1)
-    if len(coords) != len(labels):
-        raise ValueError(f"{len(coords)} point_coords but {len(labels)} point_labels")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("point_labels must be 1 or 0")
-    if not np.isfinite(coords).all():
-        raise ValueError("point_coords must be finite")
-    box = None if plain.get("box") is None else np.asarray(plain["box"], dtype=np.float32).reshape(4)
+    coords = _points(plain["point_coords"])
+    labels = _labels(plain["point_labels"], len(coords))
     score_map, mask_prompt = _read_arrays(plain, folder)
-    prompts = PointPrompts(point_coords=coords, point_labels=labels, box=box, mask_prompt=mask_prompt)
-    size = plain.get("original_size")
+    prompts = PointPrompts(point_coords=coords, point_labels=labels, box=_box(plain.get("box")), mask_prompt=mask_prompt)
+    confidence, status = plain.get("confidence"), plain.get("status", "ok")
+    if status not in ("ok", "absent"):
+        raise ValueError(f"status {status!r} is neither 'ok' nor 'absent'")
     return PromptRecord(
         image=str(plain.get("image", "")),
-        original_size=None if size is None else (int(size[0]), int(size[1])),
+        original_size=_size(plain.get("original_size")),
         prompts=prompts,
         score_map=score_map,
-        patch_index=_optional(plain.get("patch_index"), np.int64),
-        scores=_optional(plain.get("scores"), np.float32),
-        confidence=plain.get("confidence"),
-        status=str(plain.get("status", "ok")),
+        patch_index=_optional(plain, "patch_index", np.int64, len(coords)),
+        scores=_optional(plain, "scores", np.float32, len(coords)),
+        confidence=None if confidence is None else float(confidence),
+        status=status,
         provenance=dict(plain.get("provenance") or {}),
     )
 
 
-def _optional(values: list | None, dtype: type) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, dtype=dtype)
+def _points(values: Any) -> np.ndarray:
+    """[K, 2] float32, finite."""
+    coords = np.asarray(values, dtype=np.float32)
+    if coords.size == 0:
+        return np.empty((0, 2), dtype=np.float32)
+    if coords.ndim != 2 or coords.shape[1] != 2:
+        raise ValueError(f"point_coords must be a list of [x, y], not an array of shape {coords.shape}")
+    if not np.isfinite(coords).all():
+        raise ValueError("point_coords must be finite")
+    return coords
+
+
+def _labels(values: Any, count: int) -> np.ndarray:
+    """[K] int64 of 1 and 0."""
+    labels = np.asarray(values)
+    if labels.shape != (count,):
+        raise ValueError(f"{count} point_coords but point_labels of shape {labels.shape}")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("point_labels must be 1 or 0")
+    return labels.astype(np.int64)
+
+
+def _box(values: Any) -> np.ndarray | None:
+    """[4] float32 (x0, y0, x1, y1) with x0 < x1 and y0 < y1."""
+    if values is None:
+        return None
+    box = np.asarray(values, dtype=np.float32)
+    if box.shape != (4,) or not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
+        raise ValueError("box must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    return box
+
+
+def _size(values: Any) -> Size | None:
+    """(H, W), both positive."""
+    if values is None:
+        return None
+    height, width = (int(value) for value in values)
+    if height < 1 or width < 1:
+        raise ValueError(f"original_size {[height, width]} must be positive")
+    return height, width
+
+
+def _optional(plain: dict[str, Any], name: str, dtype: type, count: int) -> np.ndarray | None:
+    """One value for each point, where the file has them."""
+    if plain.get(name) is None:
+        return None
+    values = np.asarray(plain[name], dtype=dtype)
+    if values.shape != (count,):
+        raise ValueError(f"{count} points but {name} of shape {values.shape}")
+    return values
 
 
 def _read_arrays(plain: dict[str, Any], folder: Path) -> tuple[ScoreMap | None, np.ndarray | None]:
@@ -177,13 +219,30 @@ def _read_arrays(plain: dict[str, Any], folder: Path) -> tuple[ScoreMap | None, 
         return None, None
     if Path(name).name != name:
         raise ValueError(f"array file {name!r} must lie beside the prompt file")
-    with np.load(folder / name, allow_pickle=False) as arrays:
-        score_map = mask_prompt = None
-        if "score_map" in arrays:
-            score_map = ScoreMap(arrays["score_map"], float(arrays["threshold"]), float(arrays["scale"]))
-        if plain.get("mask_prompt") is not None:
-            mask_prompt = arrays["mask_prompt"].astype(np.float32)
-            if mask_prompt.shape != (256, 256):
-                raise ValueError(f"mask_prompt has shape {mask_prompt.shape}, expected (256, 256)")
+    score_map = mask_prompt = None
+    arrays = _load_arrays(folder / name)
+    if "score_map" in arrays:
+        score_map = ScoreMap(arrays["score_map"], float(arrays["threshold"]), float(arrays["scale"]))
+        if score_map.values.ndim != 2 or not np.isfinite(score_map.values).all() or not score_map.scale > 0:
+            raise ValueError("score_map must be a finite [rows, columns] array with a positive scale")
+    if plain.get("mask_prompt") is not None:
+        mask_prompt = arrays["mask_prompt"].astype(np.float32)
+        if mask_prompt.shape != (256, 256) or not np.isfinite(mask_prompt).all():
+            raise ValueError(f"mask_prompt must be finite and (256, 256), not {mask_prompt.shape}")
     return score_map, mask_prompt
 
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file.
+
+    Raises:
+        OSError: the file is missing.
+        ValueError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except OSError:
+        raise
+    except Exception as error:  # NumPy's reader raises many kinds for damaged bytes
+        raise ValueError(f"{path.name} is damaged: {one_line(error)}") from error

@@ -6,6 +6,7 @@ Entries are safetensors files, written to a temporary name and renamed, so that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -87,23 +88,27 @@ class EmbeddingCache:
 
         try:
             arrays = load_file(path)
-            os.utime(path)
         except (SafetensorError, OSError, ValueError) as error:
             logger.warning("cache entry %s is damaged (%s); it is made again", path, error)
             return None
+        with contextlib.suppress(OSError):  # a shared cache may be read-only
+            os.utime(path)
         return arrays
 
     def _write(self, path: Path | None, arrays: Arrays) -> None:
         if path is None:
             return
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.tmp")
             save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial)
             os.replace(partial, path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             logger.warning("the embedding cache %s cannot be written (%s); going on without it", self.folder, error)
             self.folder = None
 

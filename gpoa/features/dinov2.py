@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.errors import ConfigError, ModelError
+from gpoa.errors import ConfigError, ModelError, one_line
 from gpoa.types import PatchFeatures
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ class Dinov2Extractor:
         try:
             shape = json.loads((self.folder / "config.json").read_text())
             self.patch_size, self.depth = int(shape["patch_size"]), int(shape["num_hidden_layers"])
-        except (OSError, ValueError, KeyError) as error:
+            if self.patch_size < 1:
+                raise ValueError(f"patch_size {self.patch_size}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder}: no transformers DINOv2 ({error}); run `gpoa models fetch`") from error
         if image_size % self.patch_size:
             raise ConfigError(
@@ -64,8 +66,7 @@ class Dinov2Extractor:
             try:
                 model = Dinov2Model.from_pretrained(self.folder, local_files_only=True)
             except Exception as error:  # transformers raises many kinds for a damaged file
-                reason = str(error).splitlines()[0]
-                raise ModelError(f"{self.folder}: cannot be loaded ({reason}); run `gpoa models fetch`") from error
+                raise ModelError(f"{self.folder}: cannot be loaded ({one_line(error)}); run `gpoa models fetch`") from error
             self._model = model.eval().to(self.device)
         return self._model
 

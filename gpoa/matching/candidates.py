@@ -110,13 +110,17 @@ def _choose_positives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
 
 
 def _quotas(mass: np.ndarray, total: int, config: CandidatesConfig) -> np.ndarray:
-    """How many points each component gets, heaviest first; the sum never exceeds the total by rounding."""
-    quota = np.maximum(np.floor(total * mass / mass.sum()).astype(int), config.per_component)
-    return np.where(np.cumsum(quota) <= total, quota, np.maximum(total - (np.cumsum(quota) - quota), 0))
+    """How many points each component gets: `per_component`, heaviest first while the total lasts, the rest by mass."""
+    granted = np.clip(total - config.per_component * np.arange(len(mass)), 0, config.per_component)
+    # Rounding the running sum shares the rest out without losing a point.
+    share = np.cumsum(mass) / mass.sum() * (total - granted.sum())
+    return granted + np.diff(np.round(share), prepend=0).astype(int)
 
 
 def _choose_negatives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
     """Half of the negatives from the ring around the region, half from the rest of the background."""
+    if not score_map.foreground.any():
+        return _Choice(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     outside = ndimage.distance_transform_edt(~score_map.foreground)
     grid = np.stack(np.mgrid[0 : outside.shape[0], 0 : outside.shape[1]], axis=-1).reshape(-1, 2)
     # Clear background first: patches just below the threshold may be object.

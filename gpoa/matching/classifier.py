@@ -90,11 +90,13 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
         The matcher; scores lie about in [-1, 1].
     """
     share = reference.foreground
+    # Where no patch is covered by half (a tiny object), the patches covered most stand for it.
     share = share if share.max() >= 0.5 else share / share.max()
+    rest = np.maximum(1 - share, 1e-9)  # never no background at all
     count = len(share)
     # A patch counts for both classes, by the share that each covers; so the edge of the mask is not a label error.
     positive = share * count / (2 * share.sum())
-    negative = (1 - share) * count / (2 * (1 - share).sum())
+    negative = rest * count / (2 * rest.sum())
     weight, target = positive + negative, (positive - negative) / (positive + negative)
     mean_token = weight @ reference.tokens / weight.sum()
     mean_target = (weight * target).sum() / weight.sum()

@@ -19,8 +19,9 @@ def otsu_threshold(values: np.ndarray) -> float:
     Returns:
         The threshold; for constant values, that constant.
     """
+    values = values.astype(np.float64)
     low, high = float(values.min()), float(values.max())
-    if high <= low:
+    if high - low <= 1e-6 * max(1.0, abs(low), abs(high)):
         return low
     histogram, edges = np.histogram(values, bins=BINS, range=(low, high))
     centers = (edges[:-1] + edges[1:]) / 2
@@ -45,8 +46,10 @@ def reference_threshold(values: np.ndarray, labels: np.ndarray) -> float:
     order = np.argsort(-values, kind="stable")
     hits = np.cumsum(labels[order])
     union = labels.sum() + np.arange(1, len(order) + 1) - hits
-    best = int(np.argmax(hits / union))
     ranked = values[order]
+    # A cut inside a run of equal scores cannot be made.
+    possible = np.append(ranked[:-1] > ranked[1:], True)
+    best = int(np.argmax(np.where(possible, hits / union, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
     return float((ranked[best] + below) / 2)
 

@@ -18,6 +18,8 @@ from gpoa.types import MaskPrediction, PointPrompts
 Decode = Callable[[Sequence[PointPrompts]], MaskPrediction]
 """B prompt sets of one image -> their masks (the first of each set is used)."""
 
+REFINE_LIMIT = 20.0
+
 RELEASE_CAP = (5, 20)
 """Points a label that the released optimiser of GPOA keeps, drawn at random."""
 
@@ -46,7 +48,7 @@ class Optimized:
     """The outcome of a search.
 
     Args:
-        best: the trial with the highest score (the earliest among equals).
+        best: the trial with the highest score (the earliest among equals), or the start where none is clearly better.
         trials: all trials in order; the first is the start.
     """
 
@@ -98,7 +100,7 @@ class Search:
 
 
 def optimize(
-    strategy: StrategyName, start: PointPrompts, search: Search, rng: np.random.Generator
+    strategy: StrategyName, start: PointPrompts, search: Search, rng: np.random.Generator, margin: float = 0.0
 ) -> Optimized:
     """Improves a prompt set.
 
@@ -107,13 +109,15 @@ def optimize(
         start: the initial set.
         search: the image's search; its budget bounds the decoder calls.
         rng: source of every random choice.
+        margin: the start is left only for a set whose score is higher by more than this (the judges err).
 
     Returns:
         The best set seen and all trials.
     """
-    search.attempt("start", start)
+    first = search.attempt("start", start)
     STRATEGIES[strategy](start, search, rng)
-    return Optimized(best=search.best, trials=search.trials)
+    left = search.best.score > first.score + margin
+    return Optimized(best=search.best if left else first, trials=search.trials)
 
 
 def run_none(start: PointPrompts, search: Search, rng: np.random.Generator) -> None:
@@ -131,7 +135,7 @@ def run_random(start: PointPrompts, search: Search, rng: np.random.Generator) ->
 
 def run_best_of_n(start: PointPrompts, search: Search, rng: np.random.Generator) -> None:
     """A fixed list of sets that differ much: fewer points, without the dense prompt, without negatives, refined."""
-    for name, prompts in variants(start):
+    for name, prompts in variants(start, search.trials[0].logits):
         if search.exhausted:
             return
         search.attempt(name, prompts)
@@ -170,17 +174,24 @@ def keep_first(prompts: PointPrompts, positives: int, negatives: int) -> PointPr
     return keep_points(prompts, np.sort(np.concatenate(index)))
 
 
-def variants(start: PointPrompts) -> Iterator[tuple[str, PointPrompts]]:
+def variants(start: PointPrompts, logits: np.ndarray) -> Iterator[tuple[str, PointPrompts]]:
     """Sets derived from the start, most useful first.
+
+    Args:
+        start: the initial set.
+        logits: [256, 256] the mask that SAM made of it, given back as the dense prompt of the refined set.
 
     Yields:
         (name, prompts).
     """
     sparse = replace(start, mask_prompt=None)
-    yield "2 positives", keep_first(start, 2, len(start.point_labels))
     yield "points only", sparse
+    yield "2 positives", keep_first(start, 2, len(start.point_labels))
     yield "6 + 6", keep_first(start, 6, 6)
     yield "no negatives", keep_first(start, len(start.point_labels), 0)
+    # Rounded as a prompt file rounds it.
+    own = np.clip(logits, -REFINE_LIMIT, REFINE_LIMIT).astype(np.float16).astype(np.float32)
+    yield "refined", replace(start, mask_prompt=own)
     yield "6 + 6, points only", keep_first(sparse, 6, 6)
     yield "2 positives, points only", keep_first(sparse, 2, len(start.point_labels))
     yield "dense prompt only", keep_first(start, 0, 0)

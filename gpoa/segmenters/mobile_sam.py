@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.errors import ModelError
+from gpoa.errors import ModelError, one_line
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import SamDecoder, build_sam_decoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -67,8 +67,7 @@ class MobileSam:
             try:
                 self._session = onnxruntime.InferenceSession(self.folder / "encoder.onnx", providers=providers)
             except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-                reason = str(error).splitlines()[0]
-                raise ModelError(f"{self.folder / 'encoder.onnx'}: cannot be loaded ({reason})") from error
+                raise ModelError(f"{self.folder / 'encoder.onnx'}: cannot be loaded ({one_line(error)})") from error
         return self._session
 
     def _load_decoder(self) -> SamDecoder:
@@ -80,5 +79,4 @@ class MobileSam:
         try:
             return build_sam_decoder(load_file(path), self.device)
         except (SafetensorError, OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"{path}: cannot be loaded ({reason}); run `gpoa models fetch mobile_sam`") from error
+            raise ModelError(f"{path}: cannot be loaded ({one_line(error)}); run `gpoa models fetch mobile_sam`") from error

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from gpoa.errors import ModelError
 from gpoa.segmenters.base import Segmenter
 from gpoa.segmenters.mobile_sam import MobileSam
 from gpoa.segmenters.sam import Sam
@@ -15,8 +16,11 @@ Builder = Callable[[Path, str, str], Segmenter]
 
 
 def _official_sam(architecture: str, folder: Path, weights_id: str, device: str) -> Segmenter:
-    """Official SAM from the `.pth` file in its folder."""
-    return Sam(next(folder.glob("*.pth")), architecture, weights_id, device)
+    """Official SAM from the `.pth` file in its folder; ModelError where there is none."""
+    checkpoint = next(folder.glob("*.pth"), None)
+    if checkpoint is None:
+        raise ModelError(f"{folder}: no .pth file; run `gpoa models fetch sam_{architecture}`")
+    return Sam(checkpoint, architecture, weights_id, device)
 
 
 SEGMENTERS: dict[str, Builder] = {

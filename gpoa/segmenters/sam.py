@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.errors import ModelError
+from gpoa.errors import ModelError, one_line
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import SamDecoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -71,9 +71,8 @@ class Sam:
                 model = sam_model_registry[self.architecture]()
                 model.load_state_dict(state)
             except Exception as error:  # torch raises many kinds for a damaged or foreign file
-                reason = str(error).splitlines()[0]
                 raise ModelError(
-                    f"{self.checkpoint}: not a SAM {self.architecture} checkpoint ({reason}); "
+                    f"{self.checkpoint}: not a SAM {self.architecture} checkpoint ({one_line(error)}); "
                     f"fetch it again with `gpoa models fetch`"
                 ) from error
             self._model = model.eval().to(self.device)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -106,6 +106,7 @@ def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
     assert (load_mask(path, (16, 32)) == (upright[..., 0] > 0)).all()
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_malformed_exif_is_no_obstacle(tmp_path: Path) -> None:
     """Pixels count; a broken EXIF block reads as upright."""
     path = store(tmp_path / "a.jpg", np.zeros((8, 16, 3), np.uint8), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
@@ -270,6 +271,7 @@ def test_mask_modes(tmp_path: Path, mode: str) -> None:
     assert mask.tolist() == [[False, True, False], [True, True, False]]
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_save_mask_round_trip(tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray) -> None:
     """What is written is read back, as 0/255, and nothing else is left in the folder."""

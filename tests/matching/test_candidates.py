@@ -87,7 +87,6 @@ def test_a_heavy_component_gets_more() -> None:
     assert len(component) == 12
 
 
-@pytest.mark.xfail(strict=True, reason="the heaviest takes its rounded share first and leaves too little for the others")
 @pytest.mark.parametrize(
     ("blocks", "positives"),
     [
@@ -232,6 +231,5 @@ def test_empty_foreground_gives_an_empty_set(negatives: int) -> None:
     assert prompts.mask_prompt is None and prompts.box is None
 
 
-@pytest.mark.xfail(strict=True, reason="negatives are chosen although the docstring says none at all")
 def test_empty_foreground_gives_no_candidates() -> None:
     assert len(make_candidates(EMPTY, FEATURES, CONFIG).labels) == 0

@@ -9,7 +9,17 @@ from hypothesis.extra import numpy as hnp
 from hypothesis import strategies as st
 
 from gpoa.matching.reference import Reference
-from gpoa.search.judges import MIXTURE, STABILITY_OFFSET, Evidence, make_judge, relational_scores, soft_iou, stability
+from gpoa.search.judges import (
+    JUDGE_WIDTH,
+    MIXTURE,
+    STABILITY_OFFSET,
+    Evidence,
+    make_judge,
+    reduce_width,
+    relational_scores,
+    soft_iou,
+    stability,
+)
 from tests.matching.builders import features_of, on_circle, score_map_of
 
 GRID, SIZE = (4, 8), (100, 200)  # the image fills the upper 128 rows of the low-resolution frame
@@ -123,11 +133,28 @@ def test_without_a_score_map_the_agreement_is_left_out() -> None:
     assert set(scores) == {"separability"}
 
 
-@pytest.mark.xfail(strict=True, reason="all patches covered alike by less than half: ridge divides 0 by 0")
 def test_evenly_speckled_mask_has_a_finite_score() -> None:
     logits = np.full((256, 256), -5.0, np.float32)
     logits[::2, ::2] = 5.0  # a quarter of every patch
     assert np.isfinite(make_judge("mixed", EVIDENCE)(logits, 0.5))
+
+
+def test_narrow_tokens_stay_as_they_are() -> None:
+    assert reduce_width(EVIDENCE) is EVIDENCE
+
+
+def test_wide_tokens_keep_their_products() -> None:
+    tokens = np.random.default_rng(1).normal(size=(32, 3 * JUDGE_WIDTH)).astype(np.float32)
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+    evidence = Evidence(SCORE_MAP, features_of(GRID, SIZE, tokens), Reference(tokens[:5], np.ones(5, np.float32)))
+    reduced, again = reduce_width(evidence), reduce_width(evidence)
+    assert reduced.features.tokens.shape == (32, JUDGE_WIDTH)
+    np.testing.assert_array_equal(reduced.features.tokens, again.features.tokens)
+    # One projection for both.
+    np.testing.assert_allclose(reduced.reference.tokens, reduced.features.tokens[:5], atol=1e-5)
+    products = reduced.features.tokens @ reduced.features.tokens.T
+    np.testing.assert_allclose(products, tokens @ tokens.T, atol=6 / np.sqrt(JUDGE_WIDTH))
+    assert evidence.features.tokens.shape == (32, 3 * JUDGE_WIDTH)
 
 
 @pytest.mark.parametrize("name", ["sam-iou", "stability", "agreement", "separability", "mixed"])

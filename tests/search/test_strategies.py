@@ -56,7 +56,8 @@ def _hashed(seed: int) -> Score:
     """An arbitrary but repeatable score of a set."""
 
     def score(prompts: PointPrompts) -> float:
-        text = prompts.point_coords.tobytes() + bytes([prompts.mask_prompt is None, prompts.box is None, seed % 256])
+        text = prompts.point_coords.tobytes() + bytes([prompts.box is None, seed % 256])
+        text += b"" if prompts.mask_prompt is None else prompts.mask_prompt.tobytes()
         return zlib.crc32(text) / 2**32
 
     return score
@@ -153,8 +154,10 @@ def test_best_of_n_finds_the_best_variant() -> None:
 
 def test_variants_are_parts_of_the_start() -> None:
     start = _prompts(12, 12)
-    made = dict(variants(start))
-    assert len(made) == len(list(variants(start))) > 0  # names differ
+    logits = np.full((256, 256), 30.0, np.float32)
+    made = dict(variants(start, logits))
+    assert len(made) == len(list(variants(start, logits))) > 0  # names differ
+    assert (made.pop("refined").mask_prompt == 20).all()  # SAM's own mask goes back in, clipped
     points = set(zip(map(tuple, start.point_coords.tolist()), start.point_labels.tolist()))
     for name, prompts in made.items():
         assert set(zip(map(tuple, prompts.point_coords.tolist()), prompts.point_labels.tolist())) <= points, name

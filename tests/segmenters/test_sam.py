@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -80,7 +81,7 @@ class _Hostile:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("dump", [_saved, pickle.dumps])  # torch's zip format, a bare pickle
+@pytest.mark.parametrize("dump", [_saved, lambda value: pickle.dumps(value, protocol=2)])  # torch's zip format, a bare pickle
 def test_code_in_a_file_is_never_run(tmp_path: Path, dump: Callable[[object], bytes]) -> None:
     checkpoint, made = tmp_path / "sam.pth", tmp_path / "made"
     checkpoint.write_bytes(dump({"weight": _Hostile(made)}))
@@ -89,7 +90,8 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, dump: Callable[[object], by
             call()
         assert "\n" not in str(raised.value)
         assert not made.exists()
-    torch.load(checkpoint, weights_only=False)
+    with contextlib.suppress(RuntimeError):  # the bare pickle is read, then found to be no checkpoint
+        torch.load(checkpoint, weights_only=False)
     assert made.exists()  # the file is hostile indeed
 
 
@@ -123,7 +125,6 @@ def _copy_of_random_sam() -> torch.nn.Module:
     return copy.deepcopy(random_sam())
 
 
-@pytest.mark.xfail(strict=True, raises=StopIteration, reason="next() of an empty glob")
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         SEGMENTERS["sam_vit_b"](tmp_path, "id", "cpu")
