@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "matching": BASE,
     "segmenters": BASE,
     "viewer": BASE,  # pure drawing
-    "models": BASE | {"segmenters", "gpoa"},
+    "models": BASE | {"features", "segmenters", "gpoa"},
     "search": BASE | {"matching"},
     "evaluation": ROOMS | {"models", "search", "gpoa"},
     "backbones": ROOMS | {"models", "search", "evaluation", "gpoa"},

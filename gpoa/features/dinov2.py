@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,23 @@ import numpy as np
 from gpoa.errors import ConfigError, ModelError, one_line
 from gpoa.types import PatchFeatures
 
-logger = logging.getLogger(__name__)
-
 # The mean and the deviation of ImageNet, with which DINOv2 was trained.
 PIXEL_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 PIXEL_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keeps transformers' progress bar for loading weights from mixing with ours."""
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 class Dinov2Extractor:
@@ -64,7 +76,8 @@ class Dinov2Extractor:
             from transformers import Dinov2Model
 
             try:
-                model = Dinov2Model.from_pretrained(self.folder, local_files_only=True)
+                with quiet_loading():
+                    model = Dinov2Model.from_pretrained(self.folder, local_files_only=True)
             except Exception as error:  # transformers raises many kinds for a damaged file
                 raise ModelError(f"{self.folder}: cannot be loaded ({one_line(error)}); run `gpoa models fetch`") from error
             self._model = model.eval().to(self.device)

@@ -187,18 +187,15 @@ def read_sam_decoder_weights(graph: Path) -> dict[str, np.ndarray]:
 def check_dinov2(folder: Path) -> None:
     """Raises ModelError where `Dinov2Model` does not load a folder completely."""
     from transformers import Dinov2Model
-    from transformers.utils import logging as transformers_logging
 
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    from gpoa.features.dinov2 import quiet_loading
+
     try:
-        _, report = Dinov2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        with quiet_loading():
+            _, report = Dinov2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # transformers raises many kinds for a damaged file
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{folder}: the weights do not load into Dinov2Model ({reason})") from error
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
     wrong = {kind: sorted(map(str, names)) for kind, names in report.items() if names}
     if wrong:
         raise ModelError(f"{folder}: the weights do not fit Dinov2Model ({wrong})")

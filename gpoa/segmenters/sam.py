@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from gpoa.errors import ModelError, one_line
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import SamDecoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
-
-logger = logging.getLogger(__name__)
 
 
 class Sam:
