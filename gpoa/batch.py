@@ -221,7 +221,7 @@ def run_segment(
         return Item(sample.stem, record.status, record.confidence)
 
     report = process(samples, work, "segment")
-    _finish(output, samples, report, coco)
+    _finish(output, samples, report, coco, [])
     return report
 
 
@@ -265,7 +265,7 @@ def run_folder(
         return Item(sample.stem, optimized.status, optimized.confidence, search.best.name if search else "")
 
     report = process(samples, work, "gpoa run")
-    _finish(output, samples, report, coco)
+    _finish(output, samples, report, coco, segmenter.shots)
     _write_run_file(output, segmenter, report, command)
     segmenter.backbones.cache.trim()
     return report
@@ -317,14 +317,20 @@ def _kept(output: Path, stem: str, made_from: dict[str, str]) -> PromptRecord | 
     return record if record.provenance.get("made_from") == made_from else None
 
 
-def _finish(output: Path, samples: Sequence[Sample], report: Report, coco: Path | None) -> None:
-    """Writes what needs all images: the contact sheet and the COCO file."""
+def _finish(
+    output: Path,
+    samples: Sequence[Sample],
+    report: Report,
+    coco: Path | None,
+    shots: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Writes what needs all images: the contact sheet, references first, and the COCO file."""
     done = {item.stem: item for item in report.items if item.status != "failed"}
     finished = [sample for sample in samples if sample.stem in done]
     if not finished:
         return
     chosen = np.unique(np.linspace(0, len(finished) - 1, min(SHEET_TILES, len(finished))).round().astype(int))
-    tiles = []
+    tiles = [Tile(draw_overlay(image, mask), "reference") for image, mask in shots]
     for sample in (finished[index] for index in chosen):
         with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
             tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))

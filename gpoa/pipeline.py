@@ -92,6 +92,7 @@ class OneShotSegmenter:
     def __init__(self, config: GpoaConfig | None = None, cache: EmbeddingCache | None = None) -> None:
         self.config = config or GpoaConfig()
         self.backbones = Backbones(self.config, cache)
+        self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: _Fitted | None = None
 
     @property
@@ -123,6 +124,7 @@ class OneShotSegmenter:
         """
         shots = [load_shot(image, mask) for image, mask in zip_shots(references, masks)]
         pairs = [(self.backbones.features(image), mask) for image, mask in shots]
+        self.shots = shots
         names = [image_digest(image) + image_digest(mask[..., None]) for image, mask in shots]
         self._learn(make_reference(pairs), config_module.digest(names))
         return self

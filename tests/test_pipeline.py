@@ -1,0 +1,125 @@
+"""The whole job on the shipped samples with the real models; and the Python interface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpoa import GpoaConfig, OneShotSegmenter
+from gpoa.config import CandidatesConfig, MatchingConfig, ModelsConfig, OptimizeConfig, SegmentConfig
+from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.errors import ConfigError, DataError, MaskError, ModelError
+from gpoa.evaluation.metrics import iou
+from gpoa.features.cache import EmbeddingCache
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+pytestmark = pytest.mark.weights
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
+    """One embedding cache for all tests: every image is encoded once."""
+    return EmbeddingCache(tmp_path_factory.mktemp("cache"))
+
+
+def _fitted(name: str, cache: EmbeddingCache, root: Path, **parts: object) -> OneShotSegmenter:
+    """A segmenter that has seen the reference of a sample set."""
+    config = replace(GpoaConfig(), models=ModelsConfig(checkpoints=str(root)), **parts)
+    folder = DATA / name
+    reference, mask = (next((folder / kind).iterdir()) for kind in ("reference_image", "reference_mask"))
+    return OneShotSegmenter(config, cache).fit(reference, mask)
+
+
+def _mean_iou(segmenter: OneShotSegmenter, name: str, count: int = 3) -> float:
+    """Mean IoU over the first targets of a sample set."""
+    images = sorted((DATA / name / "target_image").iterdir())[:count]
+    truths = [load_mask(DATA / name / "target_mask" / image.name) for image in images]
+    return float(np.mean([iou(segmenter.predict(image).mask, truth) for image, truth in zip(images, truths)]))
+
+
+@pytest.mark.parametrize("name, least", [("bubbles", 0.85), ("coins", 0.93)])
+def test_quality_floor(name: str, least: float, cache: EmbeddingCache, weights_root: Path):
+    """Measured .92 and .97 over all targets; a broken pipeline does not come near."""
+    assert _mean_iou(_fitted(name, cache, weights_root), name) > least
+
+
+def test_beats_the_original_prompts(cache: EmbeddingCache, weights_root: Path):
+    original = _fitted(
+        "bubbles",
+        cache,
+        weights_root,
+        matching=MatchingConfig(method="nearest", debias_components=0),
+        candidates=CandidatesConfig(sampler="all", dense_prompt=False),
+    )
+    assert _mean_iou(_fitted("bubbles", cache, weights_root), "bubbles") > _mean_iou(original, "bubbles") + 0.05
+
+
+@pytest.mark.parametrize("strategy", ["none", "random", "best-of-n", "greedy"])
+def test_no_strategy_ends_below_its_start(strategy: str, cache: EmbeddingCache, weights_root: Path):
+    segmenter = _fitted("bubbles", cache, weights_root, optimize=OptimizeConfig(strategy=strategy, budget=4))
+    image = load_image(DATA / "bubbles" / "target_image" / "bubbles_01.png")
+    first, again = segmenter.predict(image), segmenter.predict(image)
+    assert first.search.best.score >= first.search.trials[0].score
+    assert len(first.search.trials) == (1 if strategy == "none" else 4)
+    assert np.array_equal(first.mask, again.mask)
+
+
+def test_arrays_paths_and_cached_embeddings_agree(cache: EmbeddingCache, weights_root: Path):
+    path = DATA / "coins" / "target_image" / "coins_1.png"
+    warm = _fitted("coins", cache, weights_root)
+    cold = _fitted("coins", EmbeddingCache(None), weights_root)
+    masks = [warm.predict(path).mask, warm.predict(load_image(path)).mask, cold.predict(path).mask]
+    assert np.array_equal(masks[0], masks[1]) and np.array_equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("multimask", ["best", "largest"])
+def test_components_and_multimask(multimask: str, cache: EmbeddingCache, weights_root: Path):
+    settings = SegmentConfig(mode="components", multimask=multimask)
+    assert _mean_iou(_fitted("coins", cache, weights_root, segment=settings), "coins", 1) > 0.8
+
+
+def test_several_references(cache: EmbeddingCache, weights_root: Path):
+    config = replace(GpoaConfig(), models=ModelsConfig(checkpoints=str(weights_root)))
+    images = [DATA / "bubbles" / "target_image" / f"bubbles_0{number}.png" for number in (1, 2)]
+    masks = [DATA / "bubbles" / "target_mask" / image.name for image in images]
+    segmenter = OneShotSegmenter(config, cache).fit(images, masks)
+    assert segmenter.fitted.reference.tokens.shape[0] == 2 * 1600
+    assert segmenter.predict(DATA / "bubbles" / "target_image" / "bubbles_03.png").mask.any()
+    with pytest.raises(DataError, match="2 reference images but 1 masks"):
+        segmenter.fit(images, masks[:1])
+
+
+def test_predict_folder(cache: EmbeddingCache, weights_root: Path, tmp_path: Path):
+    targets = sorted((DATA / "coins" / "target_image").iterdir())[:2]
+    report = _fitted("coins", cache, weights_root).predict_folder(targets, tmp_path / "out")
+    assert report.count("ok") == 2 and report.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == [path.name for path in targets]
+
+
+def test_mistakes_in_arrays_and_order(weights_root: Path, cache: EmbeddingCache):
+    config = replace(GpoaConfig(), models=ModelsConfig(checkpoints=str(weights_root)))
+    segmenter = OneShotSegmenter(config, cache)
+    image = np.zeros((40, 60, 3), dtype=np.uint8)
+    with pytest.raises(DataError, match="call fit"):
+        segmenter.predict(image)
+    for mask in (np.zeros((40, 60)), np.ones((40, 60)), np.ones((40, 61))):
+        with pytest.raises(MaskError, match="mask array"):
+            segmenter.fit(image, mask)
+
+
+def test_unknown_models_and_devices(weights_root: Path):
+    root = str(weights_root)
+    with pytest.raises(ModelError, match="mobile_san.*mobile_sam"):
+        OneShotSegmenter(GpoaConfig(models=ModelsConfig(segmenter="mobile_san", checkpoints=root)))
+    with pytest.raises(ModelError, match="dinov2-smal"):
+        OneShotSegmenter(GpoaConfig(models=ModelsConfig(features="dinov2-smal", checkpoints=root)))
+    with pytest.raises(ConfigError, match="--models.device toaster"):
+        OneShotSegmenter(GpoaConfig(models=ModelsConfig(device="toaster", checkpoints=root)))
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="finds no CUDA device"):
+            OneShotSegmenter(GpoaConfig(models=ModelsConfig(device="cuda", checkpoints=root)))
