@@ -6,7 +6,6 @@ cached loads neither encoder.
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from gpoa.config import GpoaConfig

@@ -126,7 +126,7 @@ def process(samples: Sequence[Sample], work: Callable[[Sample], Item], title: st
                 logger.debug("unexpected error on %s", sample.image_path, exc_info=True)
                 item = Item(sample.stem, "failed", error=f"{type(error).__name__}: {one_line(error)}")
             if item.status == "failed":
-                bar.write(f"failed: {item.error}")
+                bar.set_postfix(failed=report.count("failed") + 1)
             report.items.append(replace(item, seconds=round(time.perf_counter() - start, 4)))
     except KeyboardInterrupt:
         report.interrupted = True

@@ -24,7 +24,7 @@ from gpoa.config import GpoaConfig
 from gpoa.datasets.atomic import write_atomic
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.datasets.prompt_file import PromptRecord
-from gpoa.errors import DataError, MaskError, PromptError
+from gpoa.errors import DataError, ImageError, MaskError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
@@ -177,7 +177,7 @@ class OneShotSegmenter:
             DataError: `fit` was not called.
         """
         name = "array" if isinstance(image, np.ndarray) else Path(image).name
-        pixels = image if isinstance(image, np.ndarray) else load_image(image)
+        pixels = to_pixels(image)
         initial = self.initial_prompts(pixels, name)
         optimized, search = self.optimize(pixels, initial)
         return Prediction(self.segment(pixels, optimized, search), initial, optimized, search)
@@ -351,6 +351,19 @@ class OneShotSegmenter:
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
 
 
+def to_pixels(image: ImageLike) -> np.ndarray:
+    """The pixels of a path or an array, [H, W, 3] uint8.
+
+    Raises:
+        ImageError: the file cannot be read, or the array is of another kind.
+    """
+    if not isinstance(image, np.ndarray):
+        return load_image(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ImageError(f"image array is {image.dtype} {image.shape}; give [H, W, 3] uint8 RGB")
+    return image
+
+
 def zip_shots(
     references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
 ) -> list[tuple[ImageLike, ImageLike]]:
@@ -373,7 +386,7 @@ def load_shot(image: ImageLike, mask: ImageLike) -> tuple[np.ndarray, np.ndarray
     Raises:
         ImageError, MaskError: a file or an array cannot be used.
     """
-    pixels = image if isinstance(image, np.ndarray) else load_image(image)
+    pixels = to_pixels(image)
     size = (pixels.shape[0], pixels.shape[1])
     if not isinstance(mask, np.ndarray):
         return pixels, load_mask(mask, size)

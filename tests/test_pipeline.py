@@ -11,7 +11,7 @@ import pytest
 from gpoa import GpoaConfig, OneShotSegmenter
 from gpoa.config import CandidatesConfig, MatchingConfig, ModelsConfig, OptimizeConfig, SegmentConfig
 from gpoa.datasets.image_io import load_image, load_mask
-from gpoa.errors import ConfigError, DataError, MaskError, ModelError
+from gpoa.errors import ConfigError, DataError, ImageError, MaskError, ModelError
 from gpoa.evaluation.metrics import iou
 from gpoa.features.cache import EmbeddingCache
 
@@ -108,6 +108,9 @@ def test_mistakes_in_arrays_and_order(weights_root: Path, cache: EmbeddingCache)
     for mask in (np.zeros((40, 60)), np.ones((40, 60)), np.ones((40, 61))):
         with pytest.raises(MaskError, match="mask array"):
             segmenter.fit(image, mask)
+    for wrong in (image[..., 0], image.astype(np.float32), image[:0]):
+        with pytest.raises(ImageError, match="uint8 RGB"):
+            segmenter.predict(wrong)
 
 
 def test_unknown_models_and_devices(weights_root: Path):

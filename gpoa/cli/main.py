@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug, verbose = _take(arguments, "--debug"), _take(arguments, "-v")
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING)
+    level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="gpoa: %(message)s")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE.format(verbs="\n".join(f"  {name:<10} {text}" for name, text in VERBS.items())))
         return 0

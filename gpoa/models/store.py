@@ -196,7 +196,8 @@ def _fetch_remote(entry: ModelEntry, root: Path, progress: bool) -> Path:
             return _build(entry, root, fill)
         except ModelError as error:
             reasons.append(f"{sources.describe(source)}: {error}")
-            logger.warning("%s: %s: %s", entry.name, sources.describe(source), error)
+            if source is not entry.sources[-1]:
+                logger.warning("%s: %s; trying the next source", entry.name, reasons[-1])
     raise ModelError(f"{entry.name} cannot be fetched ({'; '.join(reasons)}); {manual(entry, root)}")
 
 

@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpoa.search.strategies import RELEASE_CAP, STRATEGIES, Optimized, Search, keep_first, keep_points, optimize
-from gpoa.search.strategies import toggles, variants
+from gpoa.search.strategies import (
+    RELEASE_CAP,
+    STRATEGIES,
+    Optimized,
+    Search,
+    keep_first,
+    keep_points,
+    optimize,
+    toggles,
+    variants,
+)
 from gpoa.types import MaskPrediction, PointPrompts
 
 Score = Callable[[PointPrompts], float]
