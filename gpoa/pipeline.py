@@ -22,9 +22,9 @@ from gpoa import config as config_module
 from gpoa.backbones import Backbones
 from gpoa.config import GpoaConfig
 from gpoa.datasets.atomic import write_atomic
-from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.datasets.prompt_file import PromptRecord
-from gpoa.errors import DataError, ImageError, MaskError, PromptError
+from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
+from gpoa.errors import DataError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
@@ -37,8 +37,6 @@ from gpoa.search.strategies import Optimized, Search, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
 from gpoa.types import PointPrompts
-
-ImageLike = str | Path | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,53 +347,6 @@ class OneShotSegmenter:
 
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
-
-
-def to_pixels(image: ImageLike) -> np.ndarray:
-    """The pixels of a path or an array, [H, W, 3] uint8.
-
-    Raises:
-        ImageError: the file cannot be read, or the array is of another kind.
-    """
-    if not isinstance(image, np.ndarray):
-        return load_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ImageError(f"image array is {image.dtype} {image.shape}; give [H, W, 3] uint8 RGB")
-    return image
-
-
-def zip_shots(
-    references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
-) -> list[tuple[ImageLike, ImageLike]]:
-    """Pairs images with masks, whether one or several of each are given.
-
-    Raises:
-        DataError: their numbers differ, or there are none.
-    """
-    single = (str, Path, np.ndarray)
-    images = [references] if isinstance(references, single) else list(references)
-    labels = [masks] if isinstance(masks, single) else list(masks)
-    if not images or len(images) != len(labels):
-        raise DataError(f"{len(images)} reference images but {len(labels)} masks; give one mask for each image")
-    return list(zip(images, labels))
-
-
-def load_shot(image: ImageLike, mask: ImageLike) -> tuple[np.ndarray, np.ndarray]:
-    """Loads one labelled example: ([H, W, 3] uint8, [H, W] bool).
-
-    Raises:
-        ImageError, MaskError: a file or an array cannot be used.
-    """
-    pixels = to_pixels(image)
-    size = (pixels.shape[0], pixels.shape[1])
-    if not isinstance(mask, np.ndarray):
-        return pixels, load_mask(mask, size)
-    if mask.shape != size:
-        raise MaskError(f"mask array has shape {mask.shape}, its image {size}; give a mask of the image's size")
-    label = mask.astype(bool)
-    if not label.any() or label.all():
-        raise MaskError("mask array is empty or covers the whole image; mark the object and leave some background")
-    return pixels, label
 
 
 def _names(ids: dict[str, str]) -> str:
