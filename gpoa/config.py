@@ -93,7 +93,7 @@ class ThresholdConfig:
     """blend: weight of Otsu's threshold, from 0 to 1."""
     value: float = 0.0
     """fixed: the threshold, on the matcher's own scale."""
-    presence: float = 0.7
+    presence: float = 0.55
     """The object counts as absent where the target's best patches are less similar (cosine) than this to the reference's
     foreground; -1 is off."""
 
