@@ -177,15 +177,23 @@ def save_scene(scene: Scene, folder: Path, kind: str, stem: str) -> None:
         Image.fromarray(array).save(place / f"{stem}.png", optimize=True)
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads "HxW" as (H, W); raises `argparse.ArgumentTypeError` where it is not two positive whole numbers."""
+    height, separator, width = text.partition("x")
+    if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"expected HxW in pixels, such as 480x640, got {text!r}")
+    return int(height), int(width)
+
+
 def main() -> int:
     """Renders the set; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("data/bubbles"))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--targets", type=int, default=8)
-    parser.add_argument("--size", default="480x640", help="HxW in pixels")
+    parser.add_argument("--size", type=parse_size, default=(480, 640), help="HxW in pixels")
     args = parser.parse_args()
-    size = tuple(int(part) for part in args.size.split("x"))
+    size = args.size
     seeds = np.random.SeedSequence(args.seed).spawn(args.targets + 1)
     save_scene(render_scene(np.random.default_rng(seeds[0]), size, REFERENCE_BUBBLES), args.output, "reference", "bubbles")
     for number, seed in enumerate(seeds[1:], start=1):

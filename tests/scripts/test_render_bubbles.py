@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from render_bubbles import Bubble, bubble_mask, render_scene  # noqa: E402
+from render_bubbles import Bubble, bubble_mask, parse_size, render_scene  # noqa: E402
 
 SIZE = (240, 320)
 
@@ -21,6 +22,7 @@ def test_same_seed_same_scene_other_seed_other_scene():
     assert np.array_equal(first.image, again.image) and np.array_equal(first.mask, again.mask)
     assert not np.array_equal(first.image, other.image)
     assert first.image.shape == first.mask.shape == SIZE
+    assert first.mask.dtype == bool and first.mask.any() and not first.mask.all()
     assert first.image.dtype == np.uint8 and 2 <= len(first.bubbles) <= 3
 
 
@@ -35,6 +37,13 @@ def test_mask_has_the_area_of_the_ellipse(a: float, b: float, angle: float):
 def test_overlapping_bubbles_count_once():
     one = Bubble(x=100, y=100, a=30, b=30, angle=0, blur=1, depth=0.8)
     assert bubble_mask([one, one], SIZE).sum() == bubble_mask([one], SIZE).sum()
+
+
+@pytest.mark.parametrize("text", ["64", "abc", "0x64", "64x", "64x-1", "1x2x3"])
+def test_a_size_that_is_none_is_refused(text: str):
+    assert parse_size("480x640") == (480, 640)
+    with pytest.raises(argparse.ArgumentTypeError, match="expected HxW"):
+        parse_size(text)
 
 
 @pytest.mark.parametrize("name", ["bubbles", "coins"])
