@@ -51,6 +51,7 @@ def methods() -> dict[str, GpoaConfig]:
     original = replace(
         once,
         features=last_layer,
+        threshold=ThresholdConfig(method="otsu", presence=-1),  # it has no presence check
         matching=MatchingConfig(method="nearest", debias_components=0),
         candidates=CandidatesConfig(sampler="all", dense_prompt=False),
     )
