@@ -12,7 +12,7 @@ from gpoa.config import GpoaConfig
 from gpoa.errors import ConfigError, ModelError
 from gpoa.features.base import FeatureExtractor
 from gpoa.features.cache import EmbeddingCache, default_cache_folder, image_digest
-from gpoa.features.debias import noise_basis, remove_directions
+from gpoa.features.debias import NOISE_IMAGES, noise_basis, remove_directions
 from gpoa.features.dinov2 import Dinov2Extractor
 from gpoa.geometry import sam_input_size
 from gpoa.models import card, store
@@ -111,7 +111,9 @@ class Backbones:
         """[D, D] position directions of the feature model, computed once a model and cached."""
         if self._directions is None:
             arrays = self.cache.get_or_compute(
-                "noise-basis", self.extractor.model_id, lambda: {"directions": noise_basis(self.extractor)}
+                f"noise-basis-{NOISE_IMAGES}",
+                self.extractor.model_id,
+                lambda: {"directions": noise_basis(self.extractor)},
             )
             self._directions = arrays["directions"]
         return self._directions

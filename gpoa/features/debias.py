@@ -11,7 +11,7 @@ import numpy as np
 
 from gpoa.features.base import FeatureExtractor
 
-NOISE_IMAGES = 6
+NOISE_IMAGES = 2
 
 
 def noise_basis(extractor: FeatureExtractor, size: int = 256) -> np.ndarray:

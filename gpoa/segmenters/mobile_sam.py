@@ -64,8 +64,11 @@ class MobileSam:
             wanted = ["CUDAExecutionProvider"] if self.device.startswith("cuda") else []
             offered = onnxruntime.get_available_providers()
             providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
+            options = onnxruntime.SessionOptions()
+            # Its threads would spin between images and take the cores from torch.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             try:
-                self._session = onnxruntime.InferenceSession(self.folder / "encoder.onnx", providers=providers)
+                self._session = onnxruntime.InferenceSession(self.folder / "encoder.onnx", options, providers=providers)
             except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
                 raise ModelError(f"{self.folder / 'encoder.onnx'}: cannot be loaded ({one_line(error)})") from error
         return self._session

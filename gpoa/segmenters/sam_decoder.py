@@ -5,11 +5,16 @@ Legend: `B` prompt sets, `K` points, `M` masks a set.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpoa.errors import ModelError
 from gpoa.geometry import SAM_SIDE, to_sam_points
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
@@ -100,6 +105,28 @@ class SamDecoder:
         return {"points": points, "boxes": boxes, "masks": masks}
 
 
+@functools.cache
+def import_modeling() -> ModuleType:
+    """`segment_anything.modeling` without the rest of the package.
+
+    The package's own `__init__` imports torchvision for its predictor and its mask generator, which we do not use: two
+    seconds of start-up, and an error where a CPU-only torch meets a torchvision built for CUDA. A placeholder package
+    stands in for it while the modules load; whoever imports `segment_anything` later gets the real one.
+    """
+    name = "segment_anything"
+    if name in sys.modules:
+        return importlib.import_module(f"{name}.modeling")
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModelError("the package segment-anything is not installed; run `pip install segment-anything`")
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        return importlib.import_module(f"{name}.modeling")
+    finally:
+        for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+
+
 def build_sam_decoder(state: dict[str, torch.Tensor], device: str = "cpu") -> SamDecoder:
     """Builds the decoder that all SAM sizes and MobileSAM share.
 
@@ -110,14 +137,13 @@ def build_sam_decoder(state: dict[str, torch.Tensor], device: str = "cpu") -> Sa
     Returns:
         The decoder, every weight loaded (strict).
     """
-    from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
-
-    prompt_encoder = PromptEncoder(
+    modeling = import_modeling()
+    prompt_encoder = modeling.PromptEncoder(
         embed_dim=256, image_embedding_size=(64, 64), input_image_size=(SAM_SIDE, SAM_SIDE), mask_in_chans=16
     )
-    mask_decoder = MaskDecoder(
+    mask_decoder = modeling.MaskDecoder(
         num_multimask_outputs=3,
-        transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+        transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
         transformer_dim=256,
         iou_head_depth=3,
         iou_head_hidden_dim=256,
