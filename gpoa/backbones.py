@@ -6,6 +6,8 @@ cached loads neither encoder.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpoa.config import GpoaConfig
@@ -57,6 +59,9 @@ class Backbones:
         self.extractor = self._build_extractor()
         self.segmenter = self._build_segmenter()
         self._directions: np.ndarray | None = None
+        # The stages of one image ask for the same things in turn.
+        self._last_features: tuple[str, PatchFeatures] | None = None
+        self._last_embedding: tuple[str, ImageEmbedding] | None = None
 
     @property
     def ids(self) -> dict[str, str]:
@@ -71,24 +76,36 @@ class Backbones:
             image: [H, W, 3] uint8 RGB.
             key: `image_digest(image)`, where the caller has it already.
         """
-        raw = self._raw_features(image, key or image_digest(image))
-        count = self.config.matching.debias_components
-        if count == 0:
-            return raw
-        tokens = remove_directions(raw.tokens, self._noise_directions()[:count])
-        return PatchFeatures(tokens, raw.grid_size, raw.patch_size, raw.input_size, raw.original_size)
+        key = key or image_digest(image)
+        if self._last_features is None or self._last_features[0] != key:
+            self._last_features = key, self._debiased(self._raw_features(image, key))
+        return self._last_features[1]
 
     def embedding(self, image: np.ndarray, key: str | None = None) -> ImageEmbedding:
         """The segmenter's embedding of an image (see `features`)."""
+        key = key or image_digest(image)
+        if self._last_embedding is None or self._last_embedding[0] != key:
+            self._last_embedding = key, self._load_embedding(image, key)
+        return self._last_embedding[1]
+
+    def _load_embedding(self, image: np.ndarray, key: str) -> ImageEmbedding:
+        """The embedding from the cache or the encoder."""
         import torch
 
         def compute() -> dict[str, np.ndarray]:
             return {"features": self.segmenter.encode(image).features.numpy().astype(np.float16)}
 
-        arrays = self.cache.get_or_compute(key or image_digest(image), self.segmenter.model_id, compute)
+        arrays = self.cache.get_or_compute(key, self.segmenter.model_id, compute)
         size = (image.shape[0], image.shape[1])
         features = torch.from_numpy(arrays["features"].astype(np.float32)).to(self.device)
         return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)
+
+    def _debiased(self, raw: PatchFeatures) -> PatchFeatures:
+        """The features without the configured number of position directions."""
+        count = self.config.matching.debias_components
+        if count == 0:
+            return raw
+        return replace(raw, tokens=remove_directions(raw.tokens, self._noise_directions()[:count]))
 
     def _raw_features(self, image: np.ndarray, key: str) -> PatchFeatures:
         """Tokens as the model gives them."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import linalg
 
 from gpoa.config import MatchingConfig
 from gpoa.matching.reference import Reference
@@ -104,6 +103,6 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     weighted = centred * weight[:, None]
     # The products run in float32 (the judge fits one ridge a trial), the solve in float64.
     gram = (weighted.T @ centred).astype(np.float64) + penalty * np.eye(centred.shape[1])
-    slope = linalg.solve(gram, weighted.T @ (target - mean_target), assume_a="pos").astype(np.float32)
+    slope = np.linalg.solve(gram, weighted.T @ (target - mean_target)).astype(np.float32)
     intercept = mean_target - mean_token @ slope
     return lambda tokens: tokens @ slope + intercept
