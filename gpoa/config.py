@@ -17,8 +17,11 @@ from gpoa.errors import ConfigError
 MatcherName = Literal["nearest", "margin", "soft-knn", "ridge"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
-StrategyName = Literal["none", "random", "best-of-n", "greedy"]
+StrategyName = Literal["none", "random", "best-of-n", "greedy", "agent"]
 JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"]
+RewardName = Literal["iou", "dice-boundary", "graph"]
+AlgorithmName = Literal["rloo", "ppo", "dqn"]
+TrackerName = Literal["wandb", "mlflow"]
 
 
 def _check(*rules: tuple[bool, str]) -> None:
@@ -46,7 +49,7 @@ class ModelsConfig:
 class FeaturesConfig:
     """How images become patch tokens."""
 
-    image_size: int = 560
+    image_size: int = 448
     """Side of the square that the feature model sees, in pixels; a multiple of the model's patch size."""
     layers: tuple[int, ...] = (9, 12)
     """Layers whose tokens are joined, counted from 1 (12 is the last of DINOv2 S and B; L has 24, g has 40)."""
@@ -173,6 +176,135 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True)
+class GraphConfig:
+    """Which nodes the prompt graph has."""
+
+    levels: tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6, 1.0)
+    """Thresholds of the dense prompts, in standard deviations of the score map above its own; 0 must be one of them."""
+    always_dense: bool = True
+    """Offer dense prompts also where the initial set has none."""
+    box: bool = True
+    """Offer the bounding box of the thresholded map."""
+    component_groups: int = 3
+    """Groups for the positives of the largest connected components, at most."""
+    single_points: bool = False
+    """Points may be toggled one by one, not only in groups."""
+    horizon: int = 6
+    """Toggles after which an episode ends."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (0.0 in self.levels, f"--graph.levels {self.levels}: must contain 0, the initial threshold"),
+            (len(set(self.levels)) == len(self.levels), f"--graph.levels {self.levels}: one of them twice"),
+            (self.component_groups >= 0, f"--graph.component-groups {self.component_groups}: 0 or more"),
+            (self.horizon >= 1, f"--graph.horizon {self.horizon}: at least 1"),
+        )
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Sizes of the agent's networks."""
+
+    width: int = 48
+    """Width of the node states."""
+    layers: int = 2
+    """Rounds of message passing; 0 is a set network."""
+    map_width: int = 16
+    """Channels of the policy's convolutions."""
+    quality_width: int = 32
+    """Channels of the quality head's convolutions."""
+    members: int = 3
+    """Networks of the quality head, whose answers are averaged."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (self.layers >= 0, f"--policy.layers {self.layers}: 0 or more"),
+            (self.map_width % 4 == 0 and self.map_width > 0, f"--policy.map-width {self.map_width}: a multiple of 4"),
+            (self.quality_width % 8 == 0 and self.quality_width > 0, "--policy.quality-width: a multiple of 8"),
+            (self.members >= 1, f"--policy.members {self.members}: at least 1"),
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How an agent is trained."""
+
+    algorithm: AlgorithmName = "rloo"
+    """rloo: REINFORCE with leave-one-out baseline; ppo: clipped surrogate with action mask; dqn: double Q-learning."""
+    reward: RewardName = "iou"
+    """iou: change of the IoU; dice-boundary: of the mean of Dice and boundary IoU; graph: of the GPOA paper's measure of the
+    graph, which needs no ground truth (the quality head still does)."""
+    updates: int = 200
+    """Updates of the networks."""
+    episodes: int = 12
+    """Images an update."""
+    rollouts: int = 4
+    """Rollouts of each image; they share its embedding."""
+    explorers: int = 1
+    """Random rollouts of each image, from which only the quality head learns."""
+    images: int = 16
+    """Images of a class that are used, at most, evenly spaced by name."""
+    pairs: int = 16
+    """Distinct pairs of reference and target of a class, drawn once; every mask that was made for them is remembered."""
+    shots: int = 1
+    """Reference images an episode."""
+    augment: float = 0.0
+    """Share of the episodes whose reference is mirrored or turned (each needs an encoder pass)."""
+    learning_rate: float = 1e-3
+    """Of the policy (Adam, cosine decay to a tenth)."""
+    quality_rate: float = 2e-3
+    """Of the quality head (AdamW, cosine decay to a tenth)."""
+    quality_decay: float = 0.02
+    """Weight decay of the quality head."""
+    quality_masks: int = 16
+    """Masks of each image from which the quality head learns in one update."""
+    ent_coef: float = 0.02
+    """Weight of the policy's entropy."""
+    gamma: float = 1.0
+    """Discount."""
+    gae_lambda: float = 0.95
+    """ppo: trace decay of the advantages."""
+    clip_range: float = 0.2
+    """ppo: how far the policy may move in one update."""
+    vf_coef: float = 0.5
+    """Weight of the value loss."""
+    epochs: int = 3
+    """ppo, dqn: passes over the rollouts of one update."""
+    epsilon: float = 0.2
+    """dqn: share of random actions, falling to a tenth."""
+    target_rate: float = 0.05
+    """dqn: how far the target network follows in one update."""
+    step_cost: float = 0.002
+    """Subtracted from the reward of every toggle."""
+    eval_every: int = 25
+    """Updates between two evaluations on held-out classes."""
+    eval_images: int = 48
+    """Images of an evaluation, at most, spread over the held-out classes."""
+    workers: int = 2
+    """Threads for the segmenter on a CPU."""
+    seed: int = 0
+    """Seed of every random choice."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (self.updates >= 1, f"--train.updates {self.updates}: at least 1"),
+            (self.episodes >= 1, f"--train.episodes {self.episodes}: at least 1"),
+            (self.rollouts >= 2 or self.algorithm != "rloo", f"--train.rollouts {self.rollouts}: rloo needs at least 2"),
+            (self.rollouts >= 1, f"--train.rollouts {self.rollouts}: at least 1"),
+            (self.shots >= 1, f"--train.shots {self.shots}: at least 1"),
+            (self.pairs >= 1, f"--train.pairs {self.pairs}: at least 1"),
+            (self.images > self.shots, f"--train.images {self.images}: more than --train.shots are needed"),
+            (0 <= self.augment <= 1, f"--train.augment {self.augment}: from 0 to 1"),
+            (0 <= self.gamma <= 1, f"--train.gamma {self.gamma}: from 0 to 1"),
+            (0 <= self.gae_lambda <= 1, f"--train.gae-lambda {self.gae_lambda}: from 0 to 1"),
+            (self.learning_rate > 0 and self.quality_rate > 0, "--train.learning-rate, --train.quality-rate: above 0"),
+            (self.quality_masks >= 2, f"--train.quality-masks {self.quality_masks}: at least 2"),
+            (self.eval_every >= 1, f"--train.eval-every {self.eval_every}: at least 1"),
+            (self.workers >= 1, f"--train.workers {self.workers}: at least 1"),
+        )
+
+
+@dataclass(frozen=True)
 class GpoaConfig:
     """Everything that shapes a mask."""
 
@@ -181,6 +313,7 @@ class GpoaConfig:
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
     optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,25 @@ import numpy as np
 from gpoa import config as config_module
 from gpoa.backbones import Backbones
 from gpoa.config import GpoaConfig
-from gpoa.datasets.atomic import write_atomic
+from gpoa.atomic import write_atomic
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
+from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
+from gpoa.graph.nodes import build_nodes
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
 from gpoa.matching.nearest import forward_matches
 from gpoa.matching.presence import presence
 from gpoa.matching.reference import Reference, make_reference
+from gpoa.matching.relational_maps import TargetView
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.strategies import Optimized, Search, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
-from gpoa.types import PointPrompts
+from gpoa.types import MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,8 +201,7 @@ class OneShotSegmenter:
         """
         fitted, config = self.fitted, self.config
         features = self.backbones.features(image)
-        scores = fitted.matcher(features.tokens)
-        score_map = to_score_map(scores, features.grid_size, config.threshold, fitted.threshold)
+        score_map = self._score_map(features)
         matches = None
         if config.matching.method == "nearest":
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
@@ -263,6 +265,42 @@ class OneShotSegmenter:
             },
         )
         return improved, result
+
+    def open_episode(
+        self,
+        image: np.ndarray,
+        record: PromptRecord,
+        compare: Callable[[np.ndarray], float] | None = None,
+    ) -> PromptEpisode:
+        """The image as a decision process for the agent.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            record: initial prompts, ours or a user's own.
+            compare: while training, scores mask logits [256, 256] against the ground truth.
+
+        Returns:
+            The episode.
+
+        Raises:
+            DataError: `fit` was not called.
+        """
+        features, embedding, graph = self.backbones.features(image), self.backbones.embedding(image), self.config.graph
+        score_map = record.score_map if record.score_map is not None else self._score_map(features)
+        size = (image.shape[0], image.shape[1])
+        nodes = build_nodes(record.prompts, score_map, graph, self.config.candidates.dense_gain, size)
+        view = TargetView(self.fitted.reference, features, score_map)
+        segmenter = self.backbones.segmenter
+
+        def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:
+            return segmenter.decode(embedding, sets, all_outputs=True)
+
+        return PromptEpisode(record.image, nodes, view, decode, graph.horizon, graph.single_points, compare)
+
+    def _score_map(self, features: PatchFeatures) -> ScoreMap:
+        """The matcher's scores of a target."""
+        scores = self.fitted.matcher(features.tokens)
+        return to_score_map(scores, features.grid_size, self.config.threshold, self.fitted.threshold)
 
     def segment(self, image: np.ndarray, record: PromptRecord, search: Optimized | None = None) -> np.ndarray:
         """From prompts to a mask.
@@ -330,8 +368,7 @@ class OneShotSegmenter:
         features = self.backbones.features(image)
         score_map = record.score_map
         if score_map is None and self._fitted is not None:
-            scores = self._fitted.matcher(features.tokens)
-            score_map = to_score_map(scores, features.grid_size, self.config.threshold, self._fitted.threshold)
+            score_map = self._score_map(features)
         reference = None if self._fitted is None else self._fitted.reference
         return Evidence(score_map=score_map, features=features, reference=reference)
 

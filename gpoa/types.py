@@ -106,12 +106,14 @@ class PointPrompts:
         point_labels: [K] int64, 1 foreground, 0 background.
         box: [4] float32 (x0, y0, x1, y1) in original pixels, or None.
         mask_prompt: [256, 256] float32 logits in SAM's padded low-resolution frame, or None.
+        mask_output: which of the decoder's four masks is meant: 0 the single one, 1 to 3 those of `multimask_output`.
     """
 
     point_coords: np.ndarray
     point_labels: np.ndarray
     box: np.ndarray | None = None
     mask_prompt: np.ndarray | None = None
+    mask_output: int = 0
 
     @property
     def is_empty(self) -> bool:

@@ -20,11 +20,15 @@ class FakeSegmenter:
     model_id = "fake-segmenter"
 
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], multimask_output: bool = False
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PointPrompts],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
     ) -> MaskPrediction:
         """See `Segmenter.decode`."""
         masks = [self._logits(embedding, prompt) for prompt in prompts]
-        count = 3 if multimask_output else 1
+        count = 4 if all_outputs else 3 if multimask_output else 1
         logits = np.repeat(np.stack(masks)[:, None], count, axis=1)
         return MaskPrediction(logits, np.full((len(prompts), count), 0.8, dtype=np.float32))
 

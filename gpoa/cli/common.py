@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from gpoa.batch import Report
     from gpoa.config import GpoaConfig, StrategyName
+    from gpoa.features.cache import EmbeddingCache
     from gpoa.pipeline import OneShotSegmenter
 
 Args = TypeVar("Args")
@@ -45,11 +46,17 @@ def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: in
 
 def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> OneShotSegmenter:
     """The segmenter of a verb's flags."""
-    from gpoa.features.cache import EmbeddingCache, default_cache_folder
     from gpoa.pipeline import OneShotSegmenter
 
+    return OneShotSegmenter(config, open_cache(cache))
+
+
+def open_cache(cache: CacheArgs) -> EmbeddingCache:
+    """The embedding cache of a verb's flags."""
+    from gpoa.features.cache import EmbeddingCache, default_cache_folder
+
     folder = None if cache.off else cache.folder or default_cache_folder()
-    return OneShotSegmenter(config, EmbeddingCache(folder, int(cache.limit_gb * (1 << 30))))
+    return EmbeddingCache(folder, int(cache.limit_gb * (1 << 30)))
 
 
 def finish(report: Report, places: dict[str, Path], as_json: bool) -> int:

@@ -17,6 +17,7 @@ from gpoa.errors import GpoaError
 VERBS = {
     "run": "reference + mask + targets -> a mask for every target (prompts, optimize and segment in one go)",
     "prompts": "reference + mask + targets -> initial prompt files",
+    "train": "classes of labelled images -> a policy that improves prompts",
     "optimize": "initial prompt files -> better prompt files, without ground truth",
     "segment": "prompt files -> masks and overlays",
     "evaluate": "masks + ground truth -> IoU and Dice, per image and mean",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from gpoa.datasets.atomic import write_atomic
+from gpoa.atomic import write_atomic
 from gpoa.datasets.mask_values import foreground_of, label_values
 from gpoa.errors import GpoaError, ImageError, MaskError
 from gpoa.types import Size

@@ -8,6 +8,7 @@
     point_labels       [1 or 0, ...]
     box                [x0, y0, x1, y1] original pixels, or null
     mask_prompt        name of the array file beside it that holds `mask_prompt`, or null
+    mask_output        which of SAM's four masks: 0 the single one (default), 1 to 3 those of `multimask_output`
     patch_index        row-major patch of each point
     scores             score-map logit at each point
     confidence         expected quality in [0, 1], or null
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from gpoa.datasets.atomic import write_atomic
+from gpoa.atomic import write_atomic
 from gpoa.errors import PromptError, one_line
 from gpoa.types import PointPrompts, ScoreMap, Size
 
@@ -102,6 +103,7 @@ def _plain(record: PromptRecord, array_name: str) -> dict[str, Any]:
         "point_labels": [int(label) for label in prompts.point_labels],
         "box": None if prompts.box is None else [round(float(value), 3) for value in prompts.box],
         "mask_prompt": None if prompts.mask_prompt is None else array_name,
+        "mask_output": int(prompts.mask_output),
         "arrays": array_name if record.score_map is not None or prompts.mask_prompt is not None else None,
         "patch_index": None if record.patch_index is None else [int(index) for index in record.patch_index],
         "scores": None if record.scores is None else [round(float(score), 5) for score in record.scores],
@@ -143,7 +145,13 @@ def _parse(plain: dict[str, Any], folder: Path) -> PromptRecord:
     coords = _points(plain["point_coords"])
     labels = _labels(plain["point_labels"], len(coords))
     score_map, mask_prompt = _read_arrays(plain, folder)
-    prompts = PointPrompts(point_coords=coords, point_labels=labels, box=_box(plain.get("box")), mask_prompt=mask_prompt)
+    prompts = PointPrompts(
+        point_coords=coords,
+        point_labels=labels,
+        box=_box(plain.get("box")),
+        mask_prompt=mask_prompt,
+        mask_output=_output(plain.get("mask_output", 0)),
+    )
     confidence, status = plain.get("confidence"), plain.get("status", "ok")
     if status not in ("ok", "absent"):
         raise ValueError(f"status {status!r} is neither 'ok' nor 'absent'")
@@ -190,6 +198,13 @@ def _box(values: Any) -> np.ndarray | None:
     if box.shape != (4,) or not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
         raise ValueError("box must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
     return box
+
+
+def _output(value: Any) -> int:
+    """0 to 3."""
+    if value not in (0, 1, 2, 3):
+        raise ValueError(f"mask_output {value!r} must be 0, 1, 2 or 3")
+    return int(value)
 
 
 def _size(values: Any) -> Size | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gpoa.datasets.atomic import write_atomic
+from gpoa.atomic import write_atomic
 from gpoa.datasets.folder import MASK_FOLDERS, find_samples, list_images, match_stems
 from gpoa.datasets.image_io import load_mask
 from gpoa.errors import DataError, GpoaError

@@ -15,7 +15,7 @@ from scipy import ndimage
 from gpoa.config import CandidatesConfig
 from gpoa.geometry import patch_centers_original, to_low_res_frame
 from gpoa.matching.nearest import Matches, prune_opposites
-from gpoa.types import CandidatePoints, PatchFeatures, PointPrompts, ScoreMap
+from gpoa.types import CandidatePoints, PatchFeatures, PointPrompts, ScoreMap, Size
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 RING_PATCHES = 3
@@ -135,23 +135,29 @@ def _choose_negatives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
     return _Choice(index, np.full(len(index), -1, dtype=np.int64))
 
 
-def to_mask_prompt(score_map: ScoreMap, features: PatchFeatures, gain: float) -> np.ndarray:
-    """The score map as SAM's dense prompt.
+def to_mask_prompt(score_map: ScoreMap, original_size: Size, gain: float, level: float = 0.0) -> np.ndarray:
+    """The score map as SAM's dense prompt, rounded as a prompt file rounds it.
 
     Args:
         score_map: the target's scores.
-        features: the target's features (only their geometry is used).
+        original_size: (H, W) of the target.
         gain: logit for one standard deviation above the threshold.
+        level: how much higher the threshold is, in standard deviations.
 
     Returns:
         [256, 256] float32 logits, clipped to +-20 and far negative in the padding.
     """
-    logits = np.clip(score_map.logits * gain, -MASK_PROMPT_LIMIT, MASK_PROMPT_LIMIT)
-    return to_low_res_frame(logits, features.original_size, padding=-MASK_PROMPT_LIMIT)
+    logits = np.clip((score_map.logits - level) * gain, -MASK_PROMPT_LIMIT, MASK_PROMPT_LIMIT)
+    frame = to_low_res_frame(logits, original_size, padding=-MASK_PROMPT_LIMIT)
+    return frame.astype(np.float16).astype(np.float32)
 
 
-def to_box(score_map: ScoreMap, features: PatchFeatures) -> np.ndarray | None:
-    """The bounding box of the thresholded map.
+def to_box(score_map: ScoreMap, original_size: Size) -> np.ndarray | None:
+    """The bounding box of the thresholded map, rounded as a prompt file rounds it.
+
+    Args:
+        score_map: the target's scores.
+        original_size: (H, W) of the target.
 
     Returns:
         [4] float32 (x0, y0, x1, y1) in original pixels; None where nothing is above the threshold.
@@ -159,10 +165,9 @@ def to_box(score_map: ScoreMap, features: PatchFeatures) -> np.ndarray | None:
     rows, columns = np.nonzero(score_map.foreground)
     if not len(rows):
         return None
-    height, width = features.original_size
-    step_y, step_x = height / features.grid_size[0], width / features.grid_size[1]
+    step_y, step_x = original_size[0] / score_map.values.shape[0], original_size[1] / score_map.values.shape[1]
     corners = [columns.min() * step_x, rows.min() * step_y, (columns.max() + 1) * step_x, (rows.max() + 1) * step_y]
-    return np.array(corners, dtype=np.float32)
+    return np.array(corners, dtype=np.float32).round(3)
 
 
 def to_prompts(
@@ -173,11 +178,10 @@ def to_prompts(
     Values are rounded as a prompt file rounds them, so that a stage run from files gives the same mask bit for bit.
     """
     found = bool((candidates.labels == 1).any())
-    dense = to_mask_prompt(score_map, features, config.dense_gain) if config.dense_prompt and found else None
-    box = to_box(score_map, features) if config.box_prompt and found else None
+    size = features.original_size
     return PointPrompts(
         point_coords=candidates.xy.round(3),
         point_labels=candidates.labels,
-        box=None if box is None else box.round(3),
-        mask_prompt=None if dense is None else dense.astype(np.float16).astype(np.float32),
+        box=to_box(score_map, size) if config.box_prompt and found else None,
+        mask_prompt=to_mask_prompt(score_map, size, config.dense_gain) if config.dense_prompt and found else None,
     )

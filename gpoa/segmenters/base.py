@@ -24,9 +24,14 @@ class Segmenter(Protocol):
         ...
 
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], multimask_output: bool = False
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PointPrompts],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
     ) -> MaskPrediction:
-        """Answers B prompt sets on one image, each with one mask (or three, with `multimask_output`)."""
+        """Answers B prompt sets on one image, each with one mask, or three with `multimask_output`, or with
+        `all_outputs` all four, the single one first."""
         ...
 
 

@@ -49,12 +49,16 @@ class MobileSam:
         )
 
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], multimask_output: bool = False
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PointPrompts],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
     ) -> MaskPrediction:
         """Answers B prompt sets on one image; see `SamDecoder.decode`."""
         if self._decoder is None:
             self._decoder = self._load_decoder()
-        return self._decoder.decode(embedding, prompts, multimask_output)
+        return self._decoder.decode(embedding, prompts, multimask_output, all_outputs)
 
     def _encoder(self):
         """The ONNX Runtime session of the encoder, opened once."""

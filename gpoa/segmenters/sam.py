@@ -50,12 +50,16 @@ class Sam:
         )
 
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], multimask_output: bool = False
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PointPrompts],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
     ) -> MaskPrediction:
         """Answers B prompt sets on one image; see `SamDecoder.decode`."""
         if self._decoder is None:
             self._decoder = SamDecoder(self._sam().prompt_encoder, self._sam().mask_decoder, self.device)
-        return self._decoder.decode(embedding, prompts, multimask_output)
+        return self._decoder.decode(embedding, prompts, multimask_output, all_outputs)
 
     def _sam(self):
         """The torch model, loaded once, never executing code from the file."""

@@ -40,7 +40,11 @@ class SamDecoder:
         self._image_pe = self.prompt_encoder.get_dense_pe()
 
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], multimask_output: bool = False
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PointPrompts],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
     ) -> MaskPrediction:
         """Answers B prompt sets on one image.
 
@@ -48,16 +52,18 @@ class SamDecoder:
             embedding: from the backend's `encode`.
             prompts: B prompt sets.
             multimask_output: three masks a set instead of one.
+            all_outputs: all four masks a set, the single one first; they cost one call like any.
 
         Returns:
-            low_res_logits [B, M, 256, 256] and iou_predictions [B, M], M being 1 or 3.
+            low_res_logits [B, M, 256, 256] and iou_predictions [B, M], M being 1, 3 or 4.
         """
-        count = 3 if multimask_output else 1
+        wanted = slice(0, 4) if all_outputs else slice(1, 4) if multimask_output else slice(0, 1)
+        count = wanted.stop - wanted.start
         logits = np.empty((len(prompts), count, 256, 256), dtype=np.float32)
         scores = np.empty((len(prompts), count), dtype=np.float32)
         for group in self._groups(prompts):
-            masks, iou = self._call(embedding, [prompts[i] for i in group], multimask_output)
-            logits[group], scores[group] = masks, iou
+            masks, iou = self._call(embedding, [prompts[i] for i in group])
+            logits[group], scores[group] = masks[:, wanted], iou[:, wanted]
         return MaskPrediction(low_res_logits=logits, iou_predictions=scores)
 
     def _groups(self, prompts: Sequence[PointPrompts]) -> list[list[int]]:
@@ -69,20 +75,17 @@ class SamDecoder:
         size = self.batch_size
         return [same[i : i + size] for same in shapes.values() for i in range(0, len(same), size)]
 
-    def _call(
-        self, embedding: ImageEmbedding, batch: Sequence[PointPrompts], multimask_output: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One decoder call on prompt sets of one shape."""
+    def _call(self, embedding: ImageEmbedding, batch: Sequence[PointPrompts]) -> tuple[np.ndarray, np.ndarray]:
+        """One decoder call on prompt sets of one shape: masks [B, 4, 256, 256] and their predicted IoU [B, 4]."""
         import torch
 
         with torch.inference_mode():
             sparse, dense = self.prompt_encoder(**self._tensors(embedding, batch))
-            masks, iou = self.mask_decoder(
+            masks, iou = self.mask_decoder.predict_masks(
                 image_embeddings=embedding.features.to(self.device),
                 image_pe=self._image_pe,
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
-                multimask_output=multimask_output,
             )
         return masks.float().cpu().numpy(), iou.float().cpu().numpy()
 

@@ -173,7 +173,7 @@ def test_full_foreground_has_no_negatives() -> None:
     ],
 )
 def test_mask_prompt_padding(size: tuple[int, int], inside: tuple) -> None:
-    prompt = to_mask_prompt(score_map_of(np.full((2, 4), 1.5)), features_of((2, 4), size), gain=2.0)
+    prompt = to_mask_prompt(score_map_of(np.full((2, 4), 1.5)), size, gain=2.0)
     assert (prompt.shape, prompt.dtype) == ((256, 256), np.float32)
     assert (prompt[inside] == 3.0).all()
     prompt[inside] = -MASK_PROMPT_LIMIT
@@ -182,7 +182,7 @@ def test_mask_prompt_padding(size: tuple[int, int], inside: tuple) -> None:
 
 def test_mask_prompt_follows_the_scores() -> None:
     score_map = score_map_of([[9, -1, -1, -1], [-1, -1, -1, -9]], threshold=0.0, scale=0.5)
-    prompt = to_mask_prompt(score_map, features_of((2, 4), (100, 200)), gain=4.0)
+    prompt = to_mask_prompt(score_map, (100, 200), gain=4.0)
     assert prompt[5, 5] == MASK_PROMPT_LIMIT  # 72, clipped; top left
     assert prompt[120, 250] == -MASK_PROMPT_LIMIT  # bottom right
     assert prompt[5, 250] == pytest.approx(-8.0)  # -1 / .5 * 4
@@ -197,13 +197,13 @@ def test_mask_prompt_follows_the_scores() -> None:
     ],
 )
 def test_to_box(values: list, box: list[int]) -> None:
-    made = to_box(score_map_of(values), features_of((2, 4), (20, 80)))
+    made = to_box(score_map_of(values), (20, 80))
     assert made is not None
     assert made.tolist() == box
 
 
 def test_no_box_without_foreground() -> None:
-    assert to_box(score_map_of([[-1, -1]]), features_of((1, 2), (20, 80))) is None
+    assert to_box(score_map_of([[-1, -1]]), (20, 80)) is None
 
 
 @pytest.mark.parametrize(("dense", "box"), [(True, False), (False, True), (True, True), (False, False)])

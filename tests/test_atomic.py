@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpoa.datasets.atomic import write_atomic
+from gpoa.atomic import write_atomic
 from gpoa.errors import DataError
 
 

@@ -1,0 +1,82 @@
+"""Trains an agent on classes of labelled images; held-out classes show whether it helps on what it never saw.
+
+The data folder holds <class>/images and <class>/masks. The run's folder gets policy.pt (the best by held-out IoU),
+last.pt (to go on from), metrics.jsonl, events/ (TensorBoard) and config.json.
+
+example:
+  gpoa train --data classes/ --split split.json --output runs/first --train.updates 200
+  gpoa optimize --prompts initial_prompts/ --targets images/ --strategy agent --optimize.policy runs/first/policy.pt
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gpoa.cli.common import CacheArgs, open_cache, parse
+from gpoa.config import GpoaConfig, PolicyConfig, TrackerName, TrainConfig
+
+
+@dataclass(frozen=True)
+class Args:
+    """Flags of `gpoa train`."""
+
+    data: Path
+    """Folder of classes."""
+    output: Path = Path("runs/agent")
+    """The run's folder."""
+    split: Path | None = None
+    """JSON file with the lists `train` and `held_out` of class names; default: every fourth class is held out."""
+    train_list: str = "train"
+    """Which list of the split file is trained on."""
+    resume: Path | None = None
+    """Go on from this last.pt, or from the one in this run's folder."""
+    trackers: tuple[TrackerName, ...] = ()
+    """Trackers besides metrics.jsonl and TensorBoard; each needs its package."""
+    config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    cache: CacheArgs = field(default_factory=CacheArgs)
+    json: bool = False
+    """Print one JSON line an update instead of a progress bar."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb; returns the exit status."""
+    args = parse(Args, "train", __doc__, argv)
+    from gpoa.datasets.classes import load_classes, read_split, split_classes
+    from gpoa.training import TrainingRun
+
+    names = None
+    if args.split is not None:
+        lists = read_split(args.split, args.train_list)
+        names = lists["train"] + lists["held_out"]
+    classes = split_classes(load_classes(args.data, names, args.train.images), args.split, args.train_list)
+    run = TrainingRun(
+        args.output, args.config, args.policy, args.train, classes, open_cache(args.cache), args.trackers
+    )
+    resume = args.resume / "last.pt" if args.resume is not None and args.resume.is_dir() else args.resume
+    _follow(run.start(resume), args.train.updates, args.json)
+    print(f"policy: {args.output / 'policy.pt'} (best held-out IoU {run.trainer.best:.3f})")
+    return 0
+
+
+def _follow(updates, total: int, as_json: bool) -> None:
+    """Shows how the run goes on."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="update", disable=as_json or not sys.stderr.isatty()) as bar:
+        for update in updates:
+            if as_json:
+                print(json.dumps(update.scalars), flush=True)
+            if update.seconds:
+                bar.update()
+            if "eval/final" in update.scalars:
+                start, final, worse = (update.scalars[f"eval/{name}"] for name in ("start", "final", "worse"))
+                bar.write(f"held out: IoU {start:.3f} -> {final:.3f}, {100 * worse:.0f} % of the images made worse")

@@ -1,0 +1,127 @@
+"""Classes of images with masks, from which an agent is trained: one folder a class, and a split into train and held out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpoa.datasets.folder import LAYOUT_NAMES, pair_masks
+from gpoa.errors import DataError
+from gpoa.types import Sample
+
+TARGET_MASKS = ("target_mask", "target_masks")
+HELD_OUT_EVERY = 4
+
+
+@dataclass(frozen=True)
+class LabelledClass:
+    """A class and its labelled images.
+
+    Args:
+        name: its folder, relative to the data folder.
+        samples: at least two, each with a mask, by name.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+
+
+def load_classes(data: Path, names: Sequence[str] | None = None, limit: int = 0) -> list[LabelledClass]:
+    """Finds the classes below a folder.
+
+    Args:
+        data: holds `<class>/images` and `<class>/masks` at any depth, or projects with `reference_image`, `target_image`
+            and `target_mask`.
+        names: classes to use, relative to `data`; None is all.
+        limit: images of a class, at most, evenly spaced by name; 0 is all.
+
+    Returns:
+        The classes by name.
+
+    Raises:
+        DataError: the folder, a named class, or every class is missing, or a class has fewer than two labelled images.
+    """
+    if not data.is_dir():
+        raise DataError(f"{data}: no such folder; give --data a folder with <class>/images and <class>/masks")
+    found = list(names) if names is not None else sorted(_class_names(data))
+    classes = [LabelledClass(name, tuple(_spaced(_samples(data / name), limit))) for name in found]
+    if not classes:
+        raise DataError(f"{data}: no class found; every class needs a folder with images/ and masks/")
+    return classes
+
+
+def split_classes(
+    classes: Sequence[LabelledClass], split: Path | None, train_list: str = "train"
+) -> tuple[list[LabelledClass], list[LabelledClass]]:
+    """Parts classes into training and held-out ones.
+
+    Args:
+        classes: all of them.
+        train_list: the list of the split file to train on.
+        split: a JSON file with that list and the list `held_out`; without one every fourth class is held out, or, of fewer
+            than four classes, the last third of the images of each.
+
+    Returns:
+        (training classes, held-out classes).
+
+    Raises:
+        DataError: the file cannot be read, or lists no class that exists.
+    """
+    if split is not None:
+        lists = read_split(split, train_list)
+        parts = tuple([one for one in classes if one.name in lists[key]] for key in ("train", "held_out"))
+        if not parts[0] or not parts[1]:
+            raise DataError(f"{split}: its lists train and held_out must both name classes of the data folder")
+        return parts
+    if len(classes) >= HELD_OUT_EVERY:
+        held = [one for place, one in enumerate(classes) if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
+        return [one for one in classes if one not in held], held
+    cuts = [max(2, len(one.samples) * 2 // 3) for one in classes]
+    train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts)]
+    held = [LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts)]
+    return train, [one for one in held if len(one.samples) > 1] or train
+
+
+def read_split(path: Path, train_list: str = "train") -> dict[str, list[str]]:
+    """The training list (as `train`) and the list `held_out` of a split file.
+
+    Raises:
+        DataError: the file is missing or lacks one of them.
+    """
+    try:
+        lists = json.loads(path.read_text(encoding="utf-8"))
+        named = {"train": lists[train_list], "held_out": lists["held_out"]}
+        return {key: [str(name) for name in names] for key, names in named.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be used as a split; it must be JSON with lists {train_list} and held_out") from error
+
+
+def _class_names(data: Path) -> set[str]:
+    """Folders that look like a class."""
+    masks = {folder for pattern in ("masks", *TARGET_MASKS) for folder in data.rglob(pattern) if folder.is_dir()}
+    return {folder.parent.relative_to(data).as_posix() for folder in masks}
+
+
+def _samples(folder: Path) -> list[Sample]:
+    """The labelled images of one class."""
+    pairs = [("images", "masks")]
+    pairs += [(name, mask) for name in LAYOUT_NAMES["reference_images"] for mask in LAYOUT_NAMES["reference_masks"]]
+    pairs += [(name, mask) for name in LAYOUT_NAMES["target_images"] for mask in TARGET_MASKS]
+    samples = []
+    for images, masks in pairs:
+        if (folder / images).is_dir() and (folder / masks).is_dir():
+            samples += pair_masks(folder / images, folder / masks, allow_missing=True)
+    if len(samples) < 2:
+        raise DataError(f"{folder}: {len(samples)} labelled images found; a class needs at least 2 in images/ and masks/")
+    return sorted(samples, key=lambda sample: sample.image_path.name)
+
+
+def _spaced(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """At most so many, evenly spaced."""
+    if not limit or len(samples) <= limit:
+        return list(samples)
+    return [samples[place] for place in np.linspace(0, len(samples) - 1, limit).round().astype(int)]

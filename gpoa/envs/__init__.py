@@ -1,0 +1,1 @@
+"""The decision process: toggling prompt nodes, with SAM's answer as feedback."""

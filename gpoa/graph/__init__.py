@@ -1,0 +1,1 @@
+"""The prompt graph: its nodes, and its projection to PyG's `HeteroData`."""

@@ -1,0 +1,100 @@
+"""How much a policy helps on images whose ground truth is known but not shown to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpoa.envs.episode import PromptEpisode
+from gpoa.policies.graph_policy import GraphPolicy
+from gpoa.rl.keep_best import Judged, judge_sets, keep_best
+from gpoa.rl.rollout import Choose, play
+
+MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
+HARM = 0.02
+"""An image counts as made worse where its IoU falls by more than this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Means over classes.
+
+    Args:
+        start: IoU of the initial sets.
+        final: IoU of the sets handed out.
+        last: IoU of the sets at which the policy stopped.
+        best_seen: IoU of the best mask seen, by the ground truth (an upper bound).
+        worse: share of the images made worse than the start by more than 0.02.
+        error: mean absolute error of the confidence.
+        margin: the margin by which `final` was chosen.
+    """
+
+    start: float
+    final: float
+    last: float
+    best_seen: float
+    worse: float
+    error: float
+    margin: float
+
+    def scalars(self) -> dict[str, float]:
+        """Names and values for the metric logger."""
+        names = ("start", "final", "last", "best_seen", "worse", "error", "margin")
+        return {f"eval/{name}": getattr(self, name) for name in names} | {"eval/gain": self.final - self.start}
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    judged: list[Judged]
+    truth: list[float]
+    last: float
+
+
+def evaluate_policy(
+    policy: GraphPolicy,
+    episodes: list[tuple[str, PromptEpisode]],
+    choose: Choose,
+    executor: Executor | None = None,
+    margin: float | None = None,
+) -> Evaluation:
+    """Lets a policy act on images and compares what it hands out with the start.
+
+    Args:
+        policy: in evaluation mode.
+        episodes: (class, episode with ground truth).
+        choose: how an action is picked.
+        executor: threads for the segmenter.
+        margin: see `keep_best`; None takes the best of `MARGINS` on these images.
+
+    Returns:
+        Means over the images of a class, then over the classes.
+    """
+    rollouts = play(policy.actor, [episode for _, episode in episodes], None, choose, 0.0, executor)
+    images: dict[str, list[_Image]] = defaultdict(list)
+    for (name, episode), visited in zip(episodes, rollouts.visited, strict=True):
+        judged = judge_sets(policy.quality, episode, [state.active for state in visited])
+        truth = [_truth(episode, one.active) for one in judged]
+        images[name].append(_Image(judged, truth, _truth(episode, visited[-1].active)))
+    candidates = MARGINS if margin is None else (margin,)
+    return max((_summarize(images, value) for value in candidates), key=lambda result: result.final)
+
+
+def _truth(episode: PromptEpisode, active: np.ndarray) -> float:
+    return float(episode.feedback(active).truth[episode.nodes.output(active)])
+
+
+def _summarize(images: dict[str, list[_Image]], margin: float) -> Evaluation:
+    """Means for one margin."""
+    rows = defaultdict(list)
+    for name, members in images.items():
+        for image in members:
+            kept = keep_best(image.judged, margin)
+            place = next(i for i, one in enumerate(image.judged) if one is kept)
+            final, start = image.truth[place], image.truth[0]
+            errors = abs(image.judged[place].iou - final)
+            rows[name].append((start, final, image.last, max(image.truth), float(final < start - HARM), errors))
+    means = np.mean([np.mean(values, axis=0) for values in rows.values()], axis=0)
+    return Evaluation(*(float(value) for value in means), margin)
