@@ -189,7 +189,7 @@ class GraphConfig:
     """Groups for the positives of the largest connected components, at most."""
     single_points: bool = False
     """Points may be toggled one by one, not only in groups."""
-    horizon: int = 6
+    horizon: int = 4
     """Toggles after which an episode ends."""
 
     def __post_init__(self) -> None:
@@ -211,6 +211,8 @@ class PolicyConfig:
     """Rounds of message passing; 0 is a set network."""
     map_width: int = 16
     """Channels of the policy's convolutions."""
+    stop_bias: float = 1.0
+    """Logit of STOP before training; the other actions start at 0."""
     quality_width: int = 32
     """Channels of the quality head's convolutions."""
     members: int = 3
@@ -234,9 +236,9 @@ class TrainConfig:
     reward: RewardName = "iou"
     """iou: change of the IoU; dice-boundary: of the mean of Dice and boundary IoU; graph: of the GPOA paper's measure of the
     graph, which needs no ground truth (the quality head still does)."""
-    updates: int = 200
+    updates: int = 150
     """Updates of the networks."""
-    episodes: int = 12
+    episodes: int = 8
     """Images an update."""
     rollouts: int = 4
     """Rollouts of each image; they share its embedding."""
@@ -258,6 +260,8 @@ class TrainConfig:
     """Weight decay of the quality head."""
     quality_masks: int = 16
     """Masks of each image from which the quality head learns in one update."""
+    gain_steps: int = 4
+    """Steps of the quality head's relative part in one update (it is small)."""
     ent_coef: float = 0.02
     """Weight of the policy's entropy."""
     gamma: float = 1.0
@@ -298,6 +302,7 @@ class TrainConfig:
             (0 <= self.gamma <= 1, f"--train.gamma {self.gamma}: from 0 to 1"),
             (0 <= self.gae_lambda <= 1, f"--train.gae-lambda {self.gae_lambda}: from 0 to 1"),
             (self.learning_rate > 0 and self.quality_rate > 0, "--train.learning-rate, --train.quality-rate: above 0"),
+            (self.gain_steps >= 1, f"--train.gain-steps {self.gain_steps}: at least 1"),
             (self.quality_masks >= 2, f"--train.quality-masks {self.quality_masks}: at least 2"),
             (self.eval_every >= 1, f"--train.eval-every {self.eval_every}: at least 1"),
             (self.workers >= 1, f"--train.workers {self.workers}: at least 1"),

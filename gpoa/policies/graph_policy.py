@@ -37,7 +37,7 @@ class GraphPolicy(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         self.config = config
-        self.actor = ActorCritic(config.width, config.layers, config.map_width)
+        self.actor = ActorCritic(config.width, config.layers, config.map_width, config.stop_bias)
         self.quality = QualityHead(config.members, config.quality_width)
 
 

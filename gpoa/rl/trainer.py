@@ -186,7 +186,7 @@ class Trainer:
     def _learn_quality(
         self, episodes: list[PromptEpisode], rollouts: Rollouts, explored: Rollouts | None
     ) -> dict[str, float]:
-        """One step of the quality head on masks of the visited sets, all four outputs of each."""
+        """The quality head learns from masks of the visited sets, all four outputs of each."""
         parts, truth = [], []
         for place, episode in enumerate(episodes):
             rows = rollouts.visited[place * self.config.rollouts : (place + 1) * self.config.rollouts]
@@ -201,8 +201,10 @@ class Trainer:
             self.policy.quality.set_scale(batch)
         quality = self.policy.quality
         absolute = sum(quality_loss(member(batch).view(wanted.shape), wanted) for member in quality.absolute)
-        relative = sum(gain_loss(member(batch.differences).view(wanted.shape), wanted) for member in quality.relative)
-        _step(self.quality_optimizer, absolute + relative, quality)
+        _step(self.quality_optimizer, absolute, quality)
+        for _ in range(self.config.gain_steps):
+            relative = sum(gain_loss(member(batch.differences).view(wanted.shape), wanted) for member in quality.relative)
+            _step(self.quality_optimizer, relative, quality)
         count = len(quality.absolute)
         return {
             "train/quality_loss": float(absolute.detach()) / count,
