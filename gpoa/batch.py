@@ -26,8 +26,8 @@ import numpy as np
 from PIL import Image
 
 from gpoa import __version__
-from gpoa.config import to_dict
 from gpoa.atomic import write_atomic
+from gpoa.config import to_dict
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image, load_mask, save_mask

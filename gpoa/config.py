@@ -17,7 +17,9 @@ from gpoa.errors import ConfigError
 MatcherName = Literal["nearest", "margin", "soft-knn", "ridge"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
-StrategyName = Literal["none", "random", "best-of-n", "greedy", "agent"]
+StrategyName = Literal["none", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"]
+LEARNED = ("agent", "agent-search", "quality")
+"""Strategies that need a trained policy."""
 JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"]
 RewardName = Literal["iou", "dice-boundary", "graph"]
 AlgorithmName = Literal["rloo", "ppo", "dqn"]
@@ -147,7 +149,11 @@ class OptimizeConfig:
 
     strategy: StrategyName = "none"
     """none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
-    sets; greedy: toggle one group at a time."""
+    sets; greedy: toggle one group at a time; agent: the trained policy toggles nodes until it stops; agent-search: it
+    looks at its most probable sets until the budget is spent; quality: a fixed list of toggles. The last three keep the
+    best set by the trained quality head."""
+    policy: str | None = None
+    """agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
     budget: int = 6
     """Decoder calls an image, the start included."""
     judge: JudgeName = "mixed"

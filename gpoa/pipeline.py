@@ -14,14 +14,14 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpoa import config as config_module
-from gpoa.backbones import Backbones
-from gpoa.config import GpoaConfig
 from gpoa.atomic import write_atomic
+from gpoa.backbones import Backbones
+from gpoa.config import LEARNED, GpoaConfig
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
@@ -35,11 +35,15 @@ from gpoa.matching.presence import presence
 from gpoa.matching.reference import Reference, make_reference
 from gpoa.matching.relational_maps import TargetView
 from gpoa.matching.threshold import reference_threshold, to_score_map
+from gpoa.models.store import find_policy
 from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.strategies import Optimized, Search, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
 from gpoa.types import MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
+
+if TYPE_CHECKING:
+    from gpoa.policies.graph_policy import GraphPolicy, PolicyCard
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,8 @@ class OneShotSegmenter:
         self.backbones = Backbones(self.config, cache)
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: _Fitted | None = None
+        self._policy: tuple[GraphPolicy, PolicyCard] | None = None
+        self.policy_digest: str | None = None
 
     @property
     def fitted(self) -> _Fitted:
@@ -242,6 +248,8 @@ class OneShotSegmenter:
         if record.status == "absent" or record.prompts.is_empty:
             return replace(record, status="absent", confidence=0.0), None
         settings = self.config.optimize
+        if settings.strategy in LEARNED:
+            return self._optimize_by_agent(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
         search = Search(lambda sets: self.backbones.segmenter.decode(embedding, sets), judge, settings.budget)
@@ -265,6 +273,51 @@ class OneShotSegmenter:
             },
         )
         return improved, result
+
+    def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
+        """Improves a prompt set with the trained policy and its quality head."""
+        from gpoa.search.agent import run_agent
+        from gpoa.search.trials import to_trials
+
+        settings, (policy, card) = self.config.optimize, self.policy
+        episode = self.open_episode(image, record)
+        margin = card.calibration["margin"]
+        result = run_agent(policy, episode, settings.budget, settings.strategy, margin)
+        trials = to_trials(episode, result)
+        best = next(trial for trial, judged in trials if judged is result.chosen)
+        improved = replace(
+            record,
+            prompts=best.prompts,
+            patch_index=None,
+            scores=None,
+            confidence=best.score,
+            provenance={
+                **record.provenance,
+                "stage": "optimized",
+                "strategy": settings.strategy,
+                "policy": self.policy_digest,
+                "choice": best.name,
+                "decoder_calls": episode.decoder_calls,
+                "expected_gain": round(result.chosen.gain, 5),
+                "start_score": round(result.judged[0].iou, 5),
+            },
+        )
+        return improved, Optimized(best, [trial for trial, _ in trials])
+
+    @property
+    def policy(self) -> tuple[GraphPolicy, PolicyCard]:
+        """The trained policy and its card, loaded once.
+
+        Raises:
+            ModelError: there is none, or it was trained with another config.
+        """
+        if self._policy is None:
+            from gpoa.policies.graph_policy import load_policy
+
+            path = find_policy(self.config.optimize.policy)
+            self._policy = load_policy(path, self.config)
+            self.policy_digest = config_module.digest(path.read_bytes().hex())
+        return self._policy
 
     def open_episode(
         self,
@@ -339,6 +392,11 @@ class OneShotSegmenter:
 
     def run_digest(self) -> str:
         """Names everything that shapes the mask of an image."""
+        if self.config.optimize.strategy in LEARNED:
+            _ = self.policy  # loaded before the first image, so that a wrong one is refused at once
+            return config_module.digest(
+                self.prompt_digest(), self.config.optimize, self.config.segment, self.config.graph, self.policy_digest
+            )
         return config_module.digest(self.prompt_digest(), self.config.optimize, self.config.segment)
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
@@ -375,7 +433,11 @@ class OneShotSegmenter:
     def _decode_masks(self, embedding: Any, sets: Sequence[PointPrompts]) -> list[np.ndarray]:
         """One mask's logits [256, 256] for each prompt set, chosen as `segment.multimask` says."""
         choice = self.config.segment.multimask
-        prediction = self.backbones.segmenter.decode(embedding, sets, multimask_output=choice != "single")
+        if choice == "single":
+            every = any(prompts.mask_output for prompts in sets)
+            prediction = self.backbones.segmenter.decode(embedding, sets, all_outputs=every)
+            return [masks[prompts.mask_output] for masks, prompts in zip(prediction.low_res_logits, sets, strict=True)]
+        prediction = self.backbones.segmenter.decode(embedding, sets, multimask_output=True)
         if choice == "largest":
             order = (prediction.low_res_logits > 0).sum(axis=(2, 3))
         else:

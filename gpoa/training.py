@@ -18,7 +18,7 @@ import numpy as np
 
 from gpoa import __version__
 from gpoa.atomic import write_atomic
-from gpoa.config import GpoaConfig, PolicyConfig, TrainConfig, TrackerName, to_dict
+from gpoa.config import GpoaConfig, PolicyConfig, TrackerName, TrainConfig, to_dict
 from gpoa.datasets.classes import LabelledClass
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.envs.episode import PromptEpisode

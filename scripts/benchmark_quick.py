@@ -16,8 +16,6 @@ import csv
 import json
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,15 +30,14 @@ from gpoa.config import (
     SegmentConfig,
     ThresholdConfig,
 )
-from gpoa.datasets.folder import find_samples
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
 from gpoa.evaluation.metrics import iou
+from gpoa.evaluation.protocol import class_episodes, class_means, interval, set_mean, share_worse, truth_of
 from gpoa.pipeline import OneShotSegmenter
 from gpoa.types import Sample
 
 FIELDS = ("class", "reference", "method", "image", "iou", "confidence", "status", "calls", "seconds")
 BASELINE, START = "original", "default"
-SAMPLES = 2000
 
 
 def methods() -> dict[str, GpoaConfig]:
@@ -80,33 +77,13 @@ def methods() -> dict[str, GpoaConfig]:
     return named
 
 
-def episodes(folder: Path, references: int, targets: int) -> Iterable[tuple[Sample, list[Sample]]]:
-    """The references of a class, each with its targets.
-
-    Args:
-        folder: holds `images` and `masks`.
-        references: how many of first, middle and last are used.
-        targets: at most this many, the first by name.
-    """
-    samples = sorted(find_samples(folder / "images"), key=lambda sample: sample.image_path.name)
-    places = dict.fromkeys([0, len(samples) // 2, len(samples) - 1])
-    for place in list(places)[:references]:
-        others = [sample for index, sample in enumerate(samples) if index != place]
-        yield samples[place], others[:targets]
-
-
-def mask_of(sample: Sample) -> np.ndarray:
-    """The ground truth beside an image, [H, W] bool."""
-    return load_mask(sample.image_path.parent.parent / "masks" / f"{sample.image_path.stem}.png", allow_empty=True)
-
-
 def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, list[Sample]]) -> list[dict]:
     """Runs one method on one reference and its targets; returns a row for each target."""
     reference, targets = episode
-    segmenter = OneShotSegmenter(config).fit(load_image(reference.image_path), mask_of(reference))
+    segmenter = OneShotSegmenter(config).fit(load_image(reference.image_path), truth_of(reference))
     rows = []
     for sample in targets:
-        image, truth = load_image(sample.image_path), mask_of(sample)
+        image, truth = load_image(sample.image_path), truth_of(sample)
         began = time.perf_counter()
         prediction = segmenter.predict(image)
         rows.append(
@@ -125,58 +102,21 @@ def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, 
     return rows
 
 
-def class_means(rows: list[dict], method: str) -> dict[str, float]:
-    """Mean IoU of a method in each class."""
-    return {name: float(values.mean()) for name, values in _grouped(rows, method).items()}
-
-
-def set_mean(means: dict[str, float]) -> float:
-    """Mean over the classes of each set, then over the sets."""
-    by_set: dict[str, list[float]] = defaultdict(list)
-    for name, value in means.items():
-        by_set[name.split("/")[0]].append(value)
-    return float(np.mean([np.mean(values) for values in by_set.values()]))
-
-
-def interval(rows: list[dict], method: str, baseline: str) -> tuple[float, float]:
-    """Paired bootstrap 95 % interval of the difference of two methods' set means."""
-    mine, theirs = _grouped(rows, method), _grouped(rows, baseline)
-    counts = {name: len(values) for name, values in mine.items()}
-    rng = np.random.default_rng(0)
-    differences = []
-    for _ in range(SAMPLES):
-        picks = {name: rng.integers(0, count, count) for name, count in counts.items()}
-        differences.append(set_mean({name: float((mine[name] - theirs[name])[picks[name]].mean()) for name in counts}))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _grouped(rows: list[dict], method: str) -> dict[str, np.ndarray]:
-    """IoU of each class, images in one order for all methods."""
-    by_class: dict[str, list[tuple]] = defaultdict(list)
-    for row in rows:
-        if row["method"] == method:
-            by_class[row["class"]].append((row["reference"], row["image"], float(row["iou"])))
-    return {name: np.array([value for _, _, value in sorted(values)]) for name, values in by_class.items()}
-
-
 def table(rows: list[dict], names: list[str]) -> str:
     """The results as a Markdown table."""
     head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than default by .02", "calls", "ms")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    start = _grouped(rows, START)
     for name in names:
         own = [row for row in rows if row["method"] == name]
         if not own:
             continue
         means = class_means(rows, name)
         low, high = interval(rows, name, BASELINE)
-        mine = _grouped(rows, name)
-        lost = np.concatenate([mine[key] - start[key] for key in mine]) < -0.02
+        lost = share_worse(rows, name, START)
         calls, seconds = (np.mean([float(row[key]) for row in own]) for key in ("calls", "seconds"))
         lines.append(
             f"| {name} | {set_mean(means):.3f} | {np.mean(list(means.values())):.3f} | {low:+.3f} to {high:+.3f} | "
-            f"{100 * lost.mean():.0f} % | {calls:.1f} | {1000 * seconds:.0f} |"
+            f"{100 * lost:.0f} % | {calls:.1f} | {1000 * seconds:.0f} |"
         )
     return "\n".join(lines)
 
@@ -213,7 +153,7 @@ def main() -> int:
         if not rows:
             writer.writeheader()
         for name in classes:
-            for episode in episodes(args.bench / name, args.references, args.targets):
+            for episode in class_episodes(args.bench / name, args.references, args.targets):
                 for method in names:
                     if (name, episode[0].stem, method) in done:
                         continue

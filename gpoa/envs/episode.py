@@ -44,7 +44,7 @@ class Feedback:
     """SAM's four masks for one prompt set, and what the features say of each.
 
     Args:
-        logits: [4, 256, 256] float16 mask logits; None while training, which keeps only what it needs.
+        logits: [4, 256, 256] float32 mask logits; None while training, which keeps only what it needs.
         readings: maps and scalars of each mask.
         differences: [4, len(DIFFERENCES)] float32 how each mask differs from the first mask of the image.
         truth: [4] float32 agreement of each mask with the ground truth; None outside of training.
@@ -141,9 +141,8 @@ class PromptEpisode:
             first = None if key == first_key else self.feedback(self.nodes.start)
             prediction = self._decode([self.nodes.to_prompts(active)])
             self.decoder_calls += 1
-            # Kept at half precision, and read from what is kept: so a reading does not depend on when it is made.
-            logits = prediction.low_res_logits[0].astype(np.float16)
-            pairs = zip(logits.astype(np.float32), prediction.iou_predictions[0], strict=True)
+            logits = prediction.low_res_logits[0]
+            pairs = zip(logits, prediction.iou_predictions[0], strict=True)
             readings = tuple(self.view.read(mask, float(iou)) for mask, iou in pairs)
             self._memory[key] = self._keep(logits, readings, readings if first is None else first.readings)
         return self._memory[key]

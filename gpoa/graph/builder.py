@@ -11,7 +11,15 @@ import numpy as np
 
 from gpoa.graph.distances import DistanceMatrices
 from gpoa.graph.nodes import NodeKind, PromptNodes
-from gpoa.graph.schema import DISTANCE_EDGES, EDGE_FEATURES, GROUP_EDGES, NODE_FEATURES, NODE_TYPES, OUTPUT_EDGES, REGION_EDGES
+from gpoa.graph.schema import (
+    DISTANCE_EDGES,
+    EDGE_FEATURES,
+    GROUP_EDGES,
+    NODE_FEATURES,
+    NODE_TYPES,
+    OUTPUT_EDGES,
+    REGION_EDGES,
+)
 from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS
 
 if TYPE_CHECKING:

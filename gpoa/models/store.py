@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from gpoa.models.zoo import ZOO, DownloadSource, ModelEntry, PackageSource, Sour
 logger = logging.getLogger(__name__)
 
 _PARTIAL = ".partial"
+POLICY_NAME = "graph-agent.pt"
+"""The policy that comes with gpoa."""
 
 
 def checkpoints_root(flag: str | None = None) -> Path:
@@ -43,6 +46,34 @@ def checkpoints_root(flag: str | None = None) -> Path:
         return here.resolve()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "gpoa" / "checkpoints"
+
+
+def find_policy(said: str | None = None) -> Path:
+    """The file of a trained policy.
+
+    Args:
+        said: what the user said (`OptimizeConfig.policy`), or None for the one that comes with gpoa.
+
+    Returns:
+        The file: the one that was named; else `checkpoints/` of the clone that this package runs from, else of its
+        installation.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if said is not None:
+        path = Path(said).expanduser()
+        if path.is_dir():
+            path = path / "policy.pt"
+        if not path.is_file():
+            raise ModelError(f"--optimize.policy {said}: no such file; train one with `gpoa train`")
+        return path
+    clone = Path(__file__).resolve().parents[2] / "checkpoints" / POLICY_NAME
+    installed = Path(sys.prefix) / "share" / "gpoa" / POLICY_NAME
+    for path in (clone, installed):
+        if path.is_file():
+            return path
+    raise ModelError(f"{clone}: the trained policy is missing; train one with `gpoa train`, or take --strategy none")
 
 
 def model_path(name: str, root: Path) -> Path:

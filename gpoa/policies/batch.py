@@ -17,7 +17,7 @@ from gpoa.graph.schema import EDGE_FEATURES, EDGE_TYPES, NODE_TYPES
 from gpoa.policies.quality import MapBatch
 
 if TYPE_CHECKING:
-    from gpoa.envs.observation import Observation
+    from gpoa.graph.observation import Observation
 
 EdgeType = tuple[str, str, str]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from gpoa.envs.episode import PromptEpisode
 from gpoa.policies.graph_policy import GraphPolicy
-from gpoa.rl.keep_best import Judged, judge_sets, keep_best
 from gpoa.rl.rollout import Choose, play
+from gpoa.search.keep_best import Judged, judge_sets, keep_best
 
 MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 HARM = 0.02

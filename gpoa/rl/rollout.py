@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from gpoa.envs.episode import PromptEpisode, PromptState
-from gpoa.envs.observation import Observation, observe
+from gpoa.envs.observation import observe
 from gpoa.envs.rewards import Potential
+from gpoa.graph.observation import Observation
 from gpoa.policies.actor_critic import PolicyOutput
 from gpoa.policies.batch import GraphBatch, collate
 

@@ -31,8 +31,8 @@ from gpoa.policies.graph_policy import GraphPolicy
 from gpoa.policies.quality import gain_loss, quality_loss
 from gpoa.rl import losses
 from gpoa.rl.evaluate import Evaluation, evaluate_policy
-from gpoa.rl.keep_best import mask_parts
 from gpoa.rl.rollout import Rollouts, best_actions, epsilon_greedy, play, sample_actions
+from gpoa.search.keep_best import mask_parts
 from gpoa.tracking.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,261 @@
+"""The proof: does the trained agent make masks better on classes that it never saw, at equal numbers of decoder calls?
+
+Start, random subsets, untrained searches, the quality head with a fixed list, the agent, and two upper bounds that know the
+ground truth, all on the same candidates of the same images with the protocol of DESIGN section 7.
+
+    python scripts/benchmark_agent.py --bench ../shared/bench --classes quick --output runs/benchmark_agent
+
+Rows are appended to rows.csv reference by reference, and a second run goes on from there. `--part 0/2` and `--part 1/2` share
+the classes between two processes; `--table` only prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from gpoa.config import GpoaConfig, OptimizeConfig
+from gpoa.datasets.image_io import load_image
+from gpoa.envs.episode import PromptEpisode
+from gpoa.envs.rewards import make_compare
+from gpoa.evaluation.metrics import iou
+from gpoa.evaluation.protocol import by_class, class_episodes, class_means, interval, set_mean, share_worse, truth_of
+from gpoa.graph.nodes import OUTPUTS, NodeKind
+from gpoa.matching.relational_maps import SCALARS
+from gpoa.pipeline import OneShotSegmenter
+from gpoa.search.agent import VISITORS, run_agent
+from gpoa.segmenters.base import upscale_logits
+from gpoa.types import Sample
+
+FIELDS = ("class", "reference", "image", "method", "iou", "calls", "confidence")
+LABEL_FREE = [SCALARS.index(name) for name in ("sam_iou", "agreement", "separability", "reverse")]
+RELEASE_CAP = (5, 20)
+START = "start"
+
+Score = Callable[[np.ndarray], float]
+"""Active set (with its output) -> what a search climbs."""
+
+
+class Bench:
+    """One image with everything that the methods ask of it.
+
+    Args:
+        episode: without ground truth.
+        truth: [H, W] bool; only for scores and for the upper bounds.
+    """
+
+    def __init__(self, episode: PromptEpisode, truth: np.ndarray, input_size: tuple[int, int]) -> None:
+        self.episode, self.truth, self.input_size = episode, truth, input_size
+        self._compare = make_compare("iou", truth)
+        self._known: dict[bytes, float] = {}
+
+    def logits(self, active: np.ndarray) -> np.ndarray:
+        """[256, 256] of a set's output."""
+        return self.episode.feedback(active).logits[self.episode.nodes.output(active)]
+
+    def truth_score(self, active: np.ndarray) -> float:
+        """IoU at low resolution, for the bounds."""
+        key = active.tobytes()
+        if key not in self._known:
+            self._known[key] = self._compare(self.logits(active))
+        return self._known[key]
+
+    def label_free(self, active: np.ndarray) -> float:
+        """Mean of SAM's IoU, agreement, separability and reverse check."""
+        reading = self.episode.feedback(active).readings[self.episode.nodes.output(active)]
+        return float(reading.scalars[LABEL_FREE].mean())
+
+    def sam_score(self, active: np.ndarray) -> float:
+        """SAM's own estimate."""
+        return float(self.episode.feedback(active).readings[self.episode.nodes.output(active)].scalars[0])
+
+    def final_iou(self, active: np.ndarray) -> float:
+        """IoU at the original size."""
+        mask = upscale_logits(self.logits(active), self.input_size, self.truth.shape) > 0
+        return iou(mask, self.truth)
+
+
+def outputs_of(episode: PromptEpisode, sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Every set with each of its four outputs, the first set's own output first."""
+    return [sets[0], *(episode.nodes.with_output(active, k) for active in sets for k in range(OUTPUTS))]
+
+
+def climb(bench: Bench, budget: int, score: Score, width: int) -> tuple[np.ndarray, int]:
+    """Greedy search (width 1) or beam search over single toggles, all four outputs of each set; returns (best, calls)."""
+    episode = bench.episode
+    front = [episode.start()]
+    seen = {episode.nodes.prompt_key(episode.nodes.start)}
+    best = max(outputs_of(episode, [episode.nodes.start]), key=score)
+    while front:
+        grown = []
+        for state in front:
+            for action in np.flatnonzero(episode.legal(state)[:-1]):
+                if episode.nodes.kind[action] == NodeKind.OUTPUT or episode.ended(state):
+                    continue
+                after = episode.step(state, int(action))
+                key = episode.nodes.prompt_key(after.active)
+                if key in seen:
+                    continue
+                if len(seen) >= budget:
+                    return best, len(seen)
+                seen.add(key)
+                top = max(outputs_of(episode, [after.active]), key=score)
+                grown.append((score(top), after))
+                best = max(best, top, key=score)
+        grown.sort(key=lambda pair: -pair[0])
+        front = [state for _, state in grown[:width]]
+    return best, len(seen)
+
+
+def release_subset(episode: PromptEpisode, rng: np.random.Generator) -> np.ndarray:
+    """GPOA's released optimiser: a random 5 to 20 points a label, no dense prompt."""
+    nodes = episode.nodes
+    active = nodes.with_output(np.zeros(len(nodes), dtype=bool), 0)
+    for kind in (NodeKind.POS, NodeKind.NEG):
+        own = np.flatnonzero(nodes.kind == kind)
+        low, high = min(RELEASE_CAP[0], len(own)), min(RELEASE_CAP[1], len(own))
+        active[rng.choice(own, int(rng.integers(low, high + 1)), replace=False)] = True
+    return active
+
+
+def measure(bench: Bench, segmenter: OneShotSegmenter, budgets: Sequence[int], seeds: int) -> list[tuple]:
+    """(method, iou, calls, confidence) of every method on one image."""
+    episode, (policy, card) = bench.episode, segmenter.policy
+    rows = [(START, bench.final_iou(episode.nodes.start), 1, "")]
+    for seed in range(seeds):
+        chosen = release_subset(episode, np.random.default_rng(seed))
+        rows.append((f"random 5-20 a label, seed {seed}", bench.final_iou(chosen), 1, ""))
+    for budget in budgets:
+        fixed = [visit.active for visit in VISITORS["quality"](policy, episode, budget)]
+        best = max(outputs_of(episode, fixed), key=bench.sam_score)
+        rows.append((f"best-of-N by SAM's IoU @{budget}", bench.final_iou(best), len(fixed), ""))
+        for name, width in (("greedy", 1), ("beam 3", 3)):
+            chosen, calls = climb(bench, budget, bench.label_free, width)
+            rows.append((f"{name} by label-free score @{budget}", bench.final_iou(chosen), calls, ""))
+        for name, label in (("quality", "best-of-N by quality head"), ("agent", "agent"), ("agent-search", "agent + best-of-K")):
+            result = run_agent(policy, episode, budget, name, card.calibration["margin"])
+            kept = result.chosen
+            calls = len({episode.nodes.prompt_key(visit.active) for visit in result.visits})
+            rows.append((f"{label} @{budget}", bench.final_iou(kept.active), calls, round(kept.iou, 4)))
+            if name == "agent-search":
+                top = max((one.active for one in result.judged), key=bench.truth_score)
+                rows.append((f"bound: best visited by ground truth @{budget}", bench.final_iou(top), calls, ""))
+        chosen, calls = climb(bench, budget, bench.truth_score, 1)
+        rows.append((f"bound: greedy by ground truth @{budget}", bench.final_iou(chosen), calls, ""))
+    return rows
+
+
+def run_reference(
+    segmenter: OneShotSegmenter, name: str, reference: Sample, targets: Sequence[Sample], budgets: Sequence[int], seeds: int
+) -> list[dict]:
+    """Rows of one reference; a target in which nothing is found counts with an empty mask for every method."""
+    segmenter.fit(load_image(reference.image_path), truth_of(reference))
+    rows = []
+    for sample in targets:
+        image, truth = load_image(sample.image_path), truth_of(sample)
+        record = segmenter.initial_prompts(image, sample.stem)
+        if record.prompts.is_empty:
+            print(f"{name}/{sample.stem}: nothing found, left out", file=sys.stderr)
+            continue
+        bench = Bench(segmenter.open_episode(image, record), truth, segmenter.backbones.embedding(image).input_size)
+        for method, value, calls, confidence in measure(bench, segmenter, budgets, seeds):
+            values = (name, reference.stem, sample.stem, method, round(value, 5), calls, confidence)
+            rows.append(dict(zip(FIELDS, values, strict=True)))
+    return rows
+
+
+def table(rows: list[dict], title: str) -> str:
+    """One table: every method against the start."""
+    head = ("method", "IoU, classes", "IoU, sets", "gain over start (classes)", "95 %", "worse by .02", "calls")
+    lines = [f"**{title}**: {len(by_class(rows, START))} classes, {sum(map(len, by_class(rows, START).values()))} images", ""]
+    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    start = np.mean(list(class_means(rows, START).values()))
+    for method in dict.fromkeys(row["method"] for row in rows):
+        means = class_means(rows, method)
+        low, high = interval(rows, method, START, over_sets=False)
+        mean, calls = np.mean(list(means.values())), np.mean([float(row["calls"]) for row in rows if row["method"] == method])
+        lines.append(
+            f"| {method} | {mean:.3f} | {set_mean(means):.3f} | {mean - start:+.3f} | {low:+.3f} to {high:+.3f} | "
+            f"{100 * share_worse(rows, method, START):.0f} % | {calls:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def calibration(rows: list[dict], method: str) -> str:
+    """How the confidence of a method relates to the true IoU."""
+    pairs = np.array([(float(row["confidence"]), float(row["iou"])) for row in rows if row["method"] == method])
+    bins = np.clip((pairs[:, 0] * 10).astype(int), 0, 9)
+    gaps = [abs(pairs[bins == b].mean(axis=0) @ [1, -1]) * (bins == b).mean() for b in np.unique(bins)]
+    rho = spearmanr(pairs[:, 0], pairs[:, 1])[0]
+    return f"{method}: rank correlation of confidence and IoU {rho:.2f}, calibration error {sum(gaps):.3f}"
+
+
+def report(rows: list[dict], thin: Sequence[str]) -> None:
+    """Prints the tables, thin structures apart."""
+    thick = [row for row in rows if row["class"] not in thin]
+    for title, part in (("held-out classes", thick), ("thin structures", [row for row in rows if row["class"] in thin])):
+        if part:
+            print(table(part, title) + "\n")
+            for method in dict.fromkeys(row["method"] for row in part if row["confidence"] != ""):
+                print(calibration(part, method))
+            print()
+
+
+def main() -> int:
+    """Measures what is missing and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, required=True, help="folder with split.json and the sets")
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark_agent"), help="folder for the rows")
+    parser.add_argument("--classes", default="quick", help="a list of split.json, or class names joined by commas")
+    parser.add_argument("--policy", default=None, help="policy file; default: the one that comes with gpoa")
+    parser.add_argument("--references", type=int, default=1, help="references a class, at most 3")
+    parser.add_argument("--targets", type=int, default=8, help="targets a reference, at most")
+    parser.add_argument("--budgets", type=int, nargs="+", default=[4, 8, 16], help="decoder calls an image")
+    parser.add_argument("--seeds", type=int, default=3, help="random subsets an image")
+    parser.add_argument("--part", default="0/1", help="which share of the classes, for instance 0/2")
+    parser.add_argument("--table", action="store_true", help="only print the tables of what was measured")
+    args = parser.parse_args()
+    split = json.loads((args.bench / "split.json").read_text())
+    classes = split.get(args.classes) or args.classes.split(",")
+    args.output.mkdir(parents=True, exist_ok=True)
+    part, parts = (int(number) for number in args.part.split("/"))
+    if not args.table:
+        default = GpoaConfig()
+        config = replace(
+            default,
+            threshold=replace(default.threshold, presence=-1.0),
+            optimize=OptimizeConfig(strategy="agent", policy=args.policy),
+        )
+        segmenter = OneShotSegmenter(config)
+        path = args.output / f"rows-{part}.csv"
+        done = {(row["class"], row["reference"]) for row in read_rows(args.output)}
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            if path.stat().st_size == 0:
+                writer.writeheader()
+            for name in classes[part::parts]:
+                for reference, targets in class_episodes(args.bench / name, args.references, args.targets):
+                    if (name, reference.stem) not in done:
+                        writer.writerows(run_reference(segmenter, name, reference, targets, args.budgets, args.seeds))
+                        file.flush()
+                print(f"{name} done", file=sys.stderr, flush=True)
+    rows = [row for row in read_rows(args.output) if row["class"] in classes]
+    report(rows, split["thin"])
+    return 0
+
+
+def read_rows(folder: Path) -> list[dict]:
+    """All rows that were measured."""
+    return [row for path in sorted(folder.glob("rows-*.csv")) for row in csv.DictReader(path.open())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
