@@ -242,7 +242,7 @@ class TrainConfig:
     reward: RewardName = "iou"
     """iou: change of the IoU; dice-boundary: of the mean of Dice and boundary IoU; graph: of the GPOA paper's measure of the
     graph, which needs no ground truth (the quality head still does)."""
-    updates: int = 150
+    updates: int = 100
     """Updates of the networks."""
     episodes: int = 8
     """Images an update."""
@@ -258,7 +258,7 @@ class TrainConfig:
     """Reference images an episode."""
     augment: float = 0.0
     """Share of the episodes whose reference is mirrored or turned (each needs an encoder pass)."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of the policy (Adam, cosine decay to a tenth)."""
     quality_rate: float = 2e-3
     """Of the quality head (AdamW, cosine decay to a tenth)."""
@@ -266,9 +266,7 @@ class TrainConfig:
     """Weight decay of the quality head."""
     quality_masks: int = 16
     """Masks of each image from which the quality head learns in one update."""
-    gain_steps: int = 4
-    """Steps of the quality head's relative part in one update (it is small)."""
-    ent_coef: float = 0.02
+    ent_coef: float = 0.005
     """Weight of the policy's entropy."""
     gamma: float = 1.0
     """Discount."""
@@ -288,6 +286,8 @@ class TrainConfig:
     """Subtracted from the reward of every toggle."""
     eval_every: int = 25
     """Updates between two evaluations on held-out classes."""
+    eval_budget: int = 8
+    """Decoder calls an image of an evaluation."""
     eval_images: int = 48
     """Images of an evaluation, at most, spread over the held-out classes."""
     workers: int = 2
@@ -308,7 +308,6 @@ class TrainConfig:
             (0 <= self.gamma <= 1, f"--train.gamma {self.gamma}: from 0 to 1"),
             (0 <= self.gae_lambda <= 1, f"--train.gae-lambda {self.gae_lambda}: from 0 to 1"),
             (self.learning_rate > 0 and self.quality_rate > 0, "--train.learning-rate, --train.quality-rate: above 0"),
-            (self.gain_steps >= 1, f"--train.gain-steps {self.gain_steps}: at least 1"),
             (self.quality_masks >= 2, f"--train.quality-masks {self.quality_masks}: at least 2"),
             (self.eval_every >= 1, f"--train.eval-every {self.eval_every}: at least 1"),
             (self.workers >= 1, f"--train.workers {self.workers}: at least 1"),

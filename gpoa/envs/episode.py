@@ -22,6 +22,10 @@ Decode = Callable[[Sequence[PointPrompts]], MaskPrediction]
 """B prompt sets of one image -> all four masks of each."""
 
 
+ASKING = (NodeKind.POS, NodeKind.DENSE, NodeKind.BOX)
+"""Kinds of which a set needs at least one."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class PromptState:
     """Where an episode stands.
@@ -167,5 +171,4 @@ class PromptEpisode:
 
     def _segments(self, active: np.ndarray) -> bool:
         """Whether a set asks for anything: a positive point, a dense prompt or the box."""
-        kind = self.nodes.kind[active]
-        return bool((kind != NodeKind.NEG).any())
+        return bool(np.isin(self.nodes.kind[active], ASKING).any())

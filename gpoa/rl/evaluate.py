@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpoa.envs.episode import PromptEpisode
 from gpoa.policies.graph_policy import GraphPolicy
-from gpoa.rl.rollout import Choose, play
-from gpoa.search.keep_best import Judged, judge_sets, keep_best
+from gpoa.search.agent import run_agent, visit_by_policy
+from gpoa.search.keep_best import Judged, keep_best
 
 MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 HARM = 0.02
@@ -54,32 +53,26 @@ class _Image:
 
 
 def evaluate_policy(
-    policy: GraphPolicy,
-    episodes: list[tuple[str, PromptEpisode]],
-    choose: Choose,
-    executor: Executor | None = None,
-    margin: float | None = None,
+    policy: GraphPolicy, episodes: list[tuple[str, PromptEpisode]], budget: int, margin: float | None = None
 ) -> Evaluation:
-    """Lets a policy act on images and compares what it hands out with the start.
+    """Lets a policy act on images as at inference and compares what it hands out with the start.
 
     Args:
         policy: in evaluation mode.
         episodes: (class, episode with ground truth).
-        choose: how an action is picked.
-        executor: threads for the segmenter.
+        budget: decoder calls an image.
         margin: see `keep_best`; None takes the best of `MARGINS` on these images.
 
     Returns:
         Means over the images of a class, then over the classes.
     """
-    rollouts = play(policy.actor, [episode for _, episode in episodes], None, choose, 0.0, executor)
     images: dict[str, list[_Image]] = defaultdict(list)
-    for (name, episode), visited in zip(episodes, rollouts.visited, strict=True):
-        judged = judge_sets(policy.quality, episode, [state.active for state in visited])
-        truth = [_truth(episode, one.active) for one in judged]
-        images[name].append(_Image(judged, truth, _truth(episode, visited[-1].active)))
+    for name, episode in episodes:
+        judged = run_agent(policy, episode, budget, "agent-search", margin=0.0).judged
+        last = visit_by_policy(policy, episode, budget)[-1].active
+        images[name].append(_Image(judged, [_truth(episode, one.active) for one in judged], _truth(episode, last)))
     candidates = MARGINS if margin is None else (margin,)
-    return max((_summarize(images, value) for value in candidates), key=lambda result: result.final)
+    return max((_summarize(images, value) for value in candidates), key=lambda result: (result.final, result.margin))
 
 
 def _truth(episode: PromptEpisode, active: np.ndarray) -> float:

@@ -28,10 +28,10 @@ from gpoa.errors import ConfigError
 from gpoa.graph.nodes import OUTPUTS
 from gpoa.policies.batch import collate, stack_maps
 from gpoa.policies.graph_policy import GraphPolicy
-from gpoa.policies.quality import gain_loss, quality_loss
+from gpoa.policies.quality import quality_loss
 from gpoa.rl import losses
 from gpoa.rl.evaluate import Evaluation, evaluate_policy
-from gpoa.rl.rollout import Rollouts, best_actions, epsilon_greedy, play, sample_actions
+from gpoa.rl.rollout import Rollouts, epsilon_greedy, play, sample_actions
 from gpoa.search.keep_best import mask_parts
 from gpoa.tracking.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
@@ -202,13 +202,14 @@ class Trainer:
         quality = self.policy.quality
         absolute = sum(quality_loss(member(batch).view(wanted.shape), wanted) for member in quality.absolute)
         _step(self.quality_optimizer, absolute, quality)
-        for _ in range(self.config.gain_steps):
-            relative = sum(gain_loss(member(batch.differences).view(wanted.shape), wanted) for member in quality.relative)
-            _step(self.quality_optimizer, relative, quality)
-        count = len(quality.absolute)
+        differences = batch.differences.view(*wanted.shape, -1)
+        with torch.no_grad():
+            expected = quality.relative(batch.differences).view(wanted.shape)
+            error = (expected - (wanted - wanted[:, :1])).abs().mean()  # before it learns from these masks
+            quality.relative.learn(differences, wanted)
         return {
-            "train/quality_loss": float(absolute.detach()) / count,
-            "train/gain_loss": float(relative.detach()) / count,
+            "train/quality_loss": float(absolute.detach()) / len(quality.absolute),
+            "train/gain_error": float(error),
         }
 
     def _pick_masks(self, episode: PromptEpisode, visited: list[np.ndarray]) -> list[np.ndarray]:
@@ -226,7 +227,7 @@ class Trainer:
 
     def _evaluate(self) -> dict[str, float]:
         """Scores on the held-out classes; the best policy is written."""
-        result = evaluate_policy(self.policy, self.source.held_out(), executor=self.executor, choose=best_actions)
+        result = evaluate_policy(self.policy, self.source.held_out(), self.config.eval_budget)
         if result.final > self.best:
             self.best = result.final
             self.save_policy(self.folder / "policy.pt", result)

@@ -1,0 +1,131 @@
+"""The decision process behind Gymnasium's interface, for agents of other libraries.
+
+Our own trainer plays `PromptEpisode`s directly, many at once (`gpoa.rl.rollout`); both see the same observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from gpoa.envs.episode import PromptEpisode
+from gpoa.envs.observation import observe
+from gpoa.envs.rewards import POTENTIALS, Potential
+from gpoa.errors import ConfigError
+from gpoa.graph.schema import NODE_FEATURES, NODE_TYPES
+from gpoa.matching.mask_difference import DIFFERENCES
+from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS, REFERENCE_MAPS, SCALARS
+
+MAX_NODES = 160
+COPIED = ("image_maps", "maps", "reference_maps", "scalars", "differences")
+
+EpisodeDraw = Callable[[np.random.Generator], PromptEpisode]
+"""Random generator -> an episode with ground truth (without, where the reward needs none)."""
+
+
+class PromptGraphEnv(gymnasium.Env):
+    """Toggling prompt nodes of one image until SAM segments the object well.
+
+    ## Observation
+    A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, len(NODE_FEATURES)], `node_type`
+    [max_nodes, 6] one-hot, `image_maps` [6, h, w], `maps` [4, h, w] of the current mask, `reference_maps` [3, S, h, w],
+    `scalars`, `differences`, `remaining` [1]. `gpoa.graph.builder.to_hetero` gives the same state as PyG's `HeteroData`.
+
+    ## Action
+    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says what is
+    legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
+
+    ## Reward
+    Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of toggles earns
+    nothing but its cost.
+
+    ## End of episode
+    Terminated by STOP; truncated when the horizon is reached.
+
+    Args:
+        draw: gives the next episode.
+        reward: a key of `POTENTIALS`.
+        step_cost: subtracted for every toggle.
+        max_nodes: padding; an episode with more nodes is refused.
+
+    Raises:
+        ConfigError: an episode has more than `max_nodes` nodes.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, draw: EpisodeDraw, reward: str = "iou", step_cost: float = 0.0, max_nodes: int = MAX_NODES) -> None:
+        self.draw, self.step_cost, self.max_nodes = draw, step_cost, max_nodes
+        self.potential: Potential = POTENTIALS[reward]
+        self.episode = draw(np.random.default_rng(0))
+        self.state = self.episode.start()
+        self._taken = 0
+        self.action_space = spaces.Discrete(max_nodes + 1)
+        seen = self._observation()
+        self.observation_space = spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, value.shape, np.float32) for name, value in seen.items()}
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
+        """Starts the next episode, or the one in `options["episode"]`."""
+        super().reset(seed=seed)
+        given = (options or {}).get("episode")
+        self.episode = given if given is not None else self.draw(self.np_random)
+        self.state, self._taken = self.episode.start(), 0
+        return self._observation(), self._info(illegal=False)
+
+    def step(self, action: int) -> tuple[dict, float, bool, bool, dict]:
+        """Toggles a node, or stops."""
+        self._taken += 1
+        own = self.episode.stop if action == self.max_nodes else int(action)
+        illegal = own > self.episode.stop or (own == self.episode.stop) != (action == self.max_nodes)
+        illegal = illegal or not self.episode.legal(self.state)[own]
+        reward = 0.0
+        if not illegal:
+            before = self.potential(self.episode, self.state)
+            self.state = self.episode.step(self.state, own)
+            reward = self.potential(self.episode, self.state) - before
+            reward -= 0.0 if self.state.stopped else self.step_cost
+        terminated = self.state.stopped
+        truncated = not terminated and self._taken >= self.episode.horizon
+        return self._observation(), float(reward), terminated, truncated, self._info(illegal)
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        """The padded arrays of the current state."""
+        if len(self.episode.nodes) > self.max_nodes:
+            raise ConfigError(
+                f"{self.episode.name}: {len(self.episode.nodes)} nodes, but max_nodes is {self.max_nodes}; raise it"
+            )
+        seen = observe(self.episode, self.state)
+        nodes = np.zeros((self.max_nodes, len(NODE_FEATURES)), dtype=np.float32)
+        nodes[: len(seen.features)] = seen.features
+        kinds = np.zeros((self.max_nodes, len(NODE_TYPES)), dtype=np.float32)
+        kinds[np.arange(len(seen.kind)), seen.kind] = 1
+        return {
+            "nodes": nodes,
+            "node_type": kinds,
+            **{name: getattr(seen, name).astype(np.float32) for name in COPIED},  # the memory's arrays stay ours
+            "remaining": np.array([seen.remaining], dtype=np.float32),
+        }
+
+    def _info(self, illegal: bool) -> dict[str, Any]:
+        """The action mask, and whether the last action was illegal."""
+        legal = self.episode.legal(self.state)
+        mask = np.zeros(self.max_nodes + 1, dtype=np.int8)
+        mask[: len(legal) - 1], mask[-1] = legal[:-1], legal[-1]
+        return {"action_mask": mask, "illegal": illegal}
+
+
+SCHEMA = {
+    "nodes": NODE_FEATURES,
+    "image_maps": IMAGE_MAPS,
+    "maps": MASK_MAPS,
+    "reference_maps": REFERENCE_MAPS,
+    "scalars": SCALARS,
+    "differences": DIFFERENCES,
+}
+"""What the columns and channels of an observation mean."""
