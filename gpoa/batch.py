@@ -33,9 +33,13 @@ from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image, load_mask, save_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.errors import DataError, GpoaError, PromptError, one_line
+from gpoa.geometry import sam_input_size
 from gpoa.pipeline import OneShotSegmenter
-from gpoa.types import Sample
+from gpoa.search.strategies import Optimized, Trial, fingerprint
+from gpoa.segmenters.base import upscale_logits
+from gpoa.types import Sample, Size
 from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
+from gpoa.viewer.traces import Step, draw_steps, trace_gif, trace_sheet
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +167,9 @@ def run_prompts(segmenter: OneShotSegmenter, targets: Any, output: Path) -> Repo
     return process(samples, work, "prompts")
 
 
-def run_optimize(segmenter: OneShotSegmenter, targets: Any, prompts: Path, output: Path) -> Report:
+def run_optimize(
+    segmenter: OneShotSegmenter, targets: Any, prompts: Path, output: Path, trace: bool = False
+) -> Report:
     """Improves the prompts of every target.
 
     Args:
@@ -171,6 +177,7 @@ def run_optimize(segmenter: OneShotSegmenter, targets: Any, prompts: Path, outpu
         targets: the images.
         prompts: folder of prompt files.
         output: receives the improved prompt files.
+        trace: also write `traces/`, pictures of what was tried.
 
     Returns:
         What became of each image.
@@ -185,7 +192,10 @@ def run_optimize(segmenter: OneShotSegmenter, targets: Any, prompts: Path, outpu
 
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
-        improved, search = segmenter.optimize(load_image(sample.image_path), record)
+        image = load_image(sample.image_path)
+        improved, search = segmenter.optimize(image, record)
+        if trace and search is not None:
+            _store_trace(output, sample.stem, image, search)
         write_prompts(output / f"{sample.stem}.json", improved)
         return Item(sample.stem, improved.status, improved.confidence, search.best.name if search else "")
 
@@ -226,7 +236,12 @@ def run_segment(
 
 
 def run_folder(
-    segmenter: OneShotSegmenter, targets: Any, output: Path, coco: Path | None = None, command: str = ""
+    segmenter: OneShotSegmenter,
+    targets: Any,
+    output: Path,
+    coco: Path | None = None,
+    command: str = "",
+    trace: bool = False,
 ) -> Report:
     """Prompts, optimises and segments every target; what an earlier run of the same settings did is kept.
 
@@ -236,6 +251,8 @@ def run_folder(
         output: receives what the module's docstring lists.
         coco: also write all masks as one COCO json file.
         command: recorded in `run.json`.
+        trace: also write `traces/`, pictures of what was tried; images that an earlier run finished are done again where
+            theirs is missing.
 
     Returns:
         What became of each image.
@@ -251,12 +268,14 @@ def run_folder(
     def work(sample: Sample) -> Item:
         made_from = {"run": digest, "image": _file_digest(sample.image_path)}
         kept = _kept(output, sample.stem, made_from)
-        if kept is not None:
+        if kept is not None and not (trace and kept.status == "ok" and not _trace_path(output, sample.stem).is_file()):
             return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""))
         image = load_image(sample.image_path)
         initial = segmenter.initial_prompts(image, sample.image_path.name)
         optimized, search = segmenter.optimize(image, initial)
         mask = segmenter.segment(image, optimized, search)
+        if trace and search is not None:
+            _store_trace(output, sample.stem, image, search)
         _store_initial(output / "initial_prompts", sample.stem, image, initial)
         _store_mask(output, sample.stem, image, mask, optimized)
         # Written last: this file says that everything else of the image is there.
@@ -296,6 +315,30 @@ def _store_mask(output: Path, stem: str, image: np.ndarray, mask: np.ndarray, re
     """Writes a mask and its overlay."""
     save_mask(output / "masks" / f"{stem}.png", mask)
     _save_picture(draw_overlay(image, mask, record.prompts), output / "overlays" / f"{stem}.jpg")
+
+
+def _trace_path(output: Path, stem: str) -> Path:
+    return output / "traces" / f"{stem}.gif"
+
+
+def _store_trace(output: Path, stem: str, image: np.ndarray, search: Optimized) -> None:
+    """Writes what was tried as an animation and as a sheet: one step for each prompt set, then the one handed out."""
+    size = (image.shape[0], image.shape[1])
+    steps, seen = [], set()
+    for trial in search.trials:
+        key = fingerprint(replace(trial.prompts, mask_output=0))
+        if key not in seen:
+            steps.append(_to_step(trial, size, chosen=False))
+        seen.add(key)
+    steps.append(_to_step(search.best, size, chosen=True))
+    frames = draw_steps(image, steps)
+    write_atomic(_trace_path(output, stem), trace_gif(frames))
+    _save_picture(trace_sheet(frames), _trace_path(output, stem).with_suffix(".jpg"))
+
+
+def _to_step(trial: Trial, size: Size, chosen: bool) -> Step:
+    mask = upscale_logits(trial.logits, sam_input_size(size), size) > 0
+    return Step(trial.name, trial.prompts, mask, trial.score, chosen)
 
 
 def _save_picture(picture: Image.Image, path: Path) -> None:

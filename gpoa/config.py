@@ -248,8 +248,8 @@ class TrainConfig:
     """Images an update."""
     rollouts: int = 4
     """Rollouts of each image; they share its embedding."""
-    explorers: int = 1
-    """Random rollouts of each image, from which only the quality head learns."""
+    explore: int = 6
+    """Random sets of each image, one toggle from the start, from which only the quality head learns."""
     images: int = 16
     """Images of a class that are used, at most, evenly spaced by name."""
     pairs: int = 16
@@ -264,7 +264,7 @@ class TrainConfig:
     """Of the quality head (AdamW, cosine decay to a tenth)."""
     quality_decay: float = 0.02
     """Weight decay of the quality head."""
-    quality_masks: int = 16
+    quality_masks: int = 24
     """Masks of each image from which the quality head learns in one update."""
     ent_coef: float = 0.005
     """Weight of the policy's entropy."""
@@ -286,6 +286,8 @@ class TrainConfig:
     """Subtracted from the reward of every toggle."""
     eval_every: int = 25
     """Updates between two evaluations on held-out classes."""
+    margin: float = 0.01
+    """The start is left only for a mask whose expected gain is larger; saved with the policy."""
     eval_budget: int = 8
     """Decoder calls an image of an evaluation."""
     eval_images: int = 48

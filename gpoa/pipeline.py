@@ -40,6 +40,7 @@ from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.strategies import Optimized, Search, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
+from gpoa.segmenters.embedding_tokens import embedding_tokens
 from gpoa.types import MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class _Fitted:
     """What a reference leaves behind."""
 
     reference: Reference
+    segmenter_reference: Reference
     matcher: Any
     threshold: float
     digest: str
@@ -131,15 +133,18 @@ class OneShotSegmenter:
         """
         shots = [load_shot(image, mask) for image, mask in zip_shots(references, masks)]
         pairs = [(self.backbones.features(image), mask) for image, mask in shots]
+        grid = pairs[0][0].grid_size
+        tokens = np.concatenate([embedding_tokens(self.backbones.embedding(image), grid) for image, _ in shots])
         self.shots = shots
         names = [image_digest(image) + image_digest(mask[..., None]) for image, mask in shots]
-        self._learn(make_reference(pairs), config_module.digest(names))
+        self._learn(make_reference(pairs), tokens, config_module.digest(names))
         return self
 
     def save_reference(self, path: Path) -> None:
         """Writes the labelled patches, so that `gpoa optimize` runs without the reference images."""
         fitted, content = self.fitted, io.BytesIO()
         arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
+        arrays["segmenter_tokens"] = fitted.segmenter_reference.tokens
         np.savez(content, **arrays, digest=fitted.digest, models=json.dumps(self.backbones.ids))
         write_atomic(path, content.getvalue())
 
@@ -152,19 +157,21 @@ class OneShotSegmenter:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 reference = Reference(tokens=arrays["tokens"], foreground=arrays["foreground"])
+                segmenter_tokens = arrays["segmenter_tokens"]
                 digest, models = str(arrays["digest"]), json.loads(str(arrays["models"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise PromptError(f"{path}: damaged ({error}); make it again with `gpoa prompts`") from error
         self._check_models(path, models)
-        self._learn(reference, digest)
+        self._learn(reference, segmenter_tokens, digest)
         return self
 
-    def _learn(self, reference: Reference, digest: str) -> None:
+    def _learn(self, reference: Reference, segmenter_tokens: np.ndarray, digest: str) -> None:
         """Fits the matcher and its thresholds to labelled patches."""
         matcher = fit_matcher(self.config.matching, reference)
         own_scores = matcher(reference.tokens)
         self._fitted = _Fitted(
             reference=reference,
+            segmenter_reference=Reference(tokens=segmenter_tokens, foreground=reference.foreground),
             matcher=matcher,
             threshold=reference_threshold(own_scores, reference.labels),
             digest=digest,
@@ -342,7 +349,8 @@ class OneShotSegmenter:
         score_map = record.score_map if record.score_map is not None else self._score_map(features)
         size = (image.shape[0], image.shape[1])
         nodes = build_nodes(record.prompts, score_map, graph, self.config.candidates.dense_gain, size)
-        view = TargetView(self.fitted.reference, features, score_map)
+        tokens = embedding_tokens(embedding, features.grid_size)
+        view = TargetView(self.fitted.reference, features, score_map, self.fitted.segmenter_reference, tokens)
         segmenter = self.backbones.segmenter
 
         def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:

@@ -85,6 +85,8 @@ def make_episode(
     features = make_features()
     known = np.zeros(GRID, dtype=np.float32)
     known[2:6, 2:6] = 1
-    view = TargetView(Reference(make_features(1).tokens, known.reshape(-1)), features, make_score_map())
+    other = Reference(make_features(3).tokens, known.reshape(-1))
+    reference = Reference(make_features(1).tokens, known.reshape(-1))
+    view = TargetView(reference, features, make_score_map(), other, make_features(2).tokens)
     compare = None if truth is None else make_compare(reward, truth)
     return PromptEpisode("test", make_nodes(config), view, answer, config.horizon, config.single_points, compare)

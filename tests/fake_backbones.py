@@ -64,6 +64,12 @@ class FakeBackbones:
         return PatchFeatures(tokens.astype(np.float32), (SIDE, SIDE), 14, (SIDE * 14, SIDE * 14), size)
 
     def embedding(self, image: np.ndarray, key: str | None = None) -> ImageEmbedding:
-        """Only sizes."""
+        """Sizes, and mean colours as the first channels."""
+        import torch
+        from PIL import Image
+
         size = (image.shape[0], image.shape[1])
-        return ImageEmbedding(features=None, input_size=sam_input_size(size), original_size=size)
+        colours = np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BOX), dtype=np.float32) / 127.5 - 1
+        features = torch.zeros(1, 256, 64, 64)
+        features[0, :3] = torch.from_numpy(np.moveaxis(colours, -1, 0).copy())
+        return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)

@@ -35,6 +35,8 @@ class Args:
     """Short for --optimize.strategy."""
     budget: int | None = None
     """Short for --optimize.budget: decoder calls an image."""
+    trace: bool = False
+    """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -45,5 +47,5 @@ def main(argv: Sequence[str]) -> int:
     config = with_shortcuts(args.config, args.strategy, args.budget)
     from gpoa.batch import run_optimize
 
-    report = run_optimize(build_segmenter(config, args.cache), args.targets, args.prompts, args.output)
-    return finish(report, {"prompts": args.output}, args.json)
+    report = run_optimize(build_segmenter(config, args.cache), args.targets, args.prompts, args.output, args.trace)
+    return finish(report, {"prompts": args.output, "traces": args.output / "traces"}, args.json)

@@ -43,6 +43,8 @@ class Args:
     """Short for --optimize.budget: decoder calls an image."""
     coco: bool = False
     """Also write coco.json with all masks."""
+    trace: bool = False
+    """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -60,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
     coco = args.output / "coco.json"
     command = shlex.join(["gpoa", "run", *argv])
-    report = run_folder(segmenter, args.targets, args.output, coco if args.coco else None, command)
+    report = run_folder(segmenter, args.targets, args.output, coco if args.coco else None, command, args.trace)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
-    places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco}
+    places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     return finish(report, places, args.json)

@@ -61,9 +61,9 @@ def node_features(
     Returns:
         [N, len(NODE_FEATURES)] float32.
     """
-    score = image_maps[IMAGE_MAPS.index("score")].reshape(-1)
-    mask, logit, reproduced, contrast = maps[: len(MASK_MAPS)].reshape(len(MASK_MAPS), -1)
-    over = support @ np.stack([score, mask, logit / 10, reproduced, contrast], axis=1)  # [N, 5]
+    score, other = (image_maps[IMAGE_MAPS.index(name)].reshape(-1) for name in ("score", "segmenter_score"))
+    mask, logit, reproduced, contrast, segmenter = maps.reshape(len(MASK_MAPS), -1)
+    over = support @ np.stack([score, mask, logit / 10, reproduced, contrast, segmenter, other], axis=1)  # [N, 7]
     sign = np.where(nodes.kind == NodeKind.NEG, -1.0, 1.0)
     groups = np.flatnonzero(nodes.kind == NodeKind.GROUP)
     on = active.astype(np.float32)
@@ -82,6 +82,8 @@ def node_features(
         "logit": over[:, 2],
         "reproduced": over[:, 3],
         "contrast": over[:, 4],
+        "segmenter_contrast": over[:, 5],
+        "segmenter_score": over[:, 6],
         "disagreement": asked - over[:, 1],
         "sign": sign,
         "toggled_last": np.arange(len(nodes)) == last,

@@ -39,10 +39,12 @@ NODE_FEATURES = (
     "logit",
     "reproduced",
     "contrast",
+    "segmenter_contrast",
+    "segmenter_score",
     "disagreement",
     "sign",
     "toggled_last",
 )
 """Per node: is it on; its rank; its level; share of the image that it speaks about; then means over its support of the
-score map, the mask, its logits, the mask reproduced from the features, and the contrast; how far the mask departs from what
+score map, the mask, its logits, the mask reproduced from the features, the contrast, the contrast and the score in the segmenter's embedding; how far the mask departs from what
 the node asks for; +1 for foreground, -1 for background prompts; whether the last action was this node."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS, SCALARS, MaskReading
 
-_EVIDENCE = (*IMAGE_MAPS, "first_reproduced", "first_contrast", "reproduced", "contrast", "consensus")
+_COMPARED = ("reproduced", "contrast", "segmenter_contrast")
+_EVIDENCE = (*IMAGE_MAPS, *(f"first_{name}" for name in _COMPARED), *_COMPARED, "consensus")
 _CONTEXT = ("sam_iou", "agreement", "separability", "reverse", "area_ratio")
 DIFFERENCES = (
     *(f"change_of_{name}" for name in SCALARS),
@@ -49,7 +50,7 @@ def mask_difference(
     both = float(np.maximum(after[mask], before[mask]).sum()) + 1
     centred = image_maps.copy()
     centred[IMAGE_MAPS.index("probability")] = 2 * image_maps[IMAGE_MAPS.index("probability")] - 1
-    tail = [MASK_MAPS.index("reproduced"), MASK_MAPS.index("contrast")]
+    tail = [MASK_MAPS.index(name) for name in _COMPARED]
     evidence = np.concatenate([centred, before[tail], after[tail], (2 * consensus - 1)[None]])
     ratio = SCALARS.index("area_ratio")
     parts = [

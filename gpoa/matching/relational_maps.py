@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gpoa.config import ThresholdConfig
 from gpoa.geometry import from_low_res_frame
 from gpoa.matching.classifier import fit_margin, fit_ridge, fit_soft_knn
 from gpoa.matching.reference import Reference
+from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.types import PatchFeatures, ScoreMap
 
-IMAGE_MAPS = ("score", "probability", "soft_knn", "foreground_cosine", "background_cosine", "margin")
+IMAGE_MAPS = ("score", "probability", "soft_knn", "foreground_cosine", "background_cosine", "margin", "segmenter_score")
 """Maps of a target that do not depend on a mask."""
-MASK_MAPS = ("mask", "logit", "reproduced", "contrast")
+MASK_MAPS = ("mask", "logit", "reproduced", "contrast", "segmenter_contrast")
 """Maps of a target that depend on a mask."""
-REFERENCE_MAPS = ("mask", "reverse", "contrast")
+REFERENCE_MAPS = ("mask", "reverse", "contrast", "segmenter_reverse")
 """Maps of the reference; all but the first depend on a mask of the target."""
 SCALARS = (
     "sam_iou",
@@ -34,6 +36,9 @@ SCALARS = (
     "separability",
     "reverse",
     "mean_score",
+    "segmenter_agreement",
+    "segmenter_reverse",
+    "segmenter_mean_score",
 )
 JUDGE_WIDTH = 256
 RIDGE_PENALTY = 10.0
@@ -66,11 +71,15 @@ class TargetView:
         reference: the labelled patches; every shot has the target's grid.
         features: the target's features.
         score_map: the target's scores.
+        segmenter_reference: the labelled patches in the segmenter's own embedding.
+        segmenter_tokens: [P, C] float32 the target in that embedding, unit length.
     """
 
     reference: Reference
     features: PatchFeatures
     score_map: ScoreMap
+    segmenter_reference: Reference
+    segmenter_tokens: np.ndarray
     image_maps: np.ndarray = field(init=False)
     """[len(IMAGE_MAPS), h, w] float32."""
 
@@ -92,13 +101,22 @@ class TargetView:
             tokens @ _unit(reference.tokens[labels].mean(axis=0)),
             tokens @ _unit(reference.tokens[~labels].mean(axis=0)),
             fit_margin(reference, MARGIN_NEIGHBOURS)(tokens),
+            self._segmenter_score(),
         ]
         return np.stack(parts).reshape(len(IMAGE_MAPS), *self.features.grid_size).astype(np.float32)
+
+    def _segmenter_score(self) -> np.ndarray:
+        """[P] logits of a score map that is made from the segmenter's embedding."""
+        known = self.segmenter_reference
+        matcher = fit_ridge(known, RIDGE_PENALTY)
+        own = reference_threshold(matcher(known.tokens), known.labels)
+        scores = matcher(self.segmenter_tokens)
+        return to_score_map(scores, self.features.grid_size, ThresholdConfig(), own).logits.reshape(-1)
 
     @property
     def probability(self) -> np.ndarray:
         """[h, w] float32: the score map squeezed into (0, 1)."""
-        return (1 / (1 + np.exp(-2 * self.score_map.logits))).astype(np.float32)
+        return _sigmoid(2 * self.score_map.logits)
 
     def read(self, logits: np.ndarray, predicted_iou: float) -> MaskReading:
         """Compares a mask with the features.
@@ -114,6 +132,8 @@ class TargetView:
         mask = from_low_res_frame((logits > 0).astype(np.float32), size, grid)
         smooth = from_low_res_frame(np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT), size, grid)
         reproduced, contrast, reverse, back_contrast = self._compare(mask.reshape(-1))
+        segmenter_contrast, segmenter_reverse = self._compare_embeddings(mask.reshape(-1))
+        segmenter_score = self.image_maps[IMAGE_MAPS.index("segmenter_score")]
         known = self.reference.foreground
         scalars = (
             float(np.clip(predicted_iou, 0, 1)),
@@ -125,9 +145,13 @@ class TargetView:
             soft_iou(mask.reshape(-1), (reproduced > 0).astype(np.float32)),
             soft_iou(known, (reverse > 0).astype(np.float32)),
             float((mask * self.score_map.logits).sum() / (mask.sum() + 1e-3)),
+            soft_iou(mask, _sigmoid(2 * segmenter_score)),
+            soft_iou(known, (segmenter_reverse > 0).astype(np.float32)),
+            float((mask * segmenter_score).sum() / (mask.sum() + 1e-3)),
         )
-        maps = np.stack([mask, smooth, reproduced.reshape(grid), contrast.reshape(grid)])
-        reference_maps = np.stack([known, reverse, back_contrast]).reshape(len(REFERENCE_MAPS), -1, *grid)
+        over = (reproduced, contrast, segmenter_contrast)
+        maps = np.stack([mask, smooth, *(part.reshape(grid) for part in over)])
+        reference_maps = np.stack([known, reverse, back_contrast, segmenter_reverse]).reshape(len(REFERENCE_MAPS), -1, *grid)
         return MaskReading(
             maps.astype(np.float16), reference_maps.astype(np.float16), np.array(scalars, dtype=np.float32)
         )
@@ -135,11 +159,20 @@ class TargetView:
     def _compare(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(reproduced [P], contrast [P], reverse [R], contrast on the reference [R]) of a mask [P]."""
         tokens, known = self.features.tokens, self.reference.tokens
-        if mask.max() < 0.05 or mask.min() > 0.95:
+        if _says_nothing(mask):
             return np.zeros(len(tokens)), np.zeros(len(tokens)), np.zeros(len(known)), np.zeros(len(known))
         matcher = fit_ridge(Reference(tokens=self._narrow, foreground=mask), RIDGE_PENALTY)
         direction = _unit(mask @ tokens) - _unit((1 - mask) @ tokens)
         return matcher(self._narrow), tokens @ direction, matcher(self._narrow_reference), known @ direction
+
+
+    def _compare_embeddings(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(contrast [P], reverse [R]) of a mask [P] in the segmenter's embedding."""
+        tokens, known = self.segmenter_tokens, self.segmenter_reference.tokens
+        if _says_nothing(mask):
+            return np.zeros(len(tokens)), np.zeros(len(known))
+        matcher = fit_ridge(Reference(tokens=tokens, foreground=mask), RIDGE_PENALTY)
+        return tokens @ (_unit(mask @ tokens) - _unit((1 - mask) @ tokens)), matcher(known)
 
 
 def random_projection(width: int) -> np.ndarray | None:
@@ -161,6 +194,15 @@ def soft_iou(a: np.ndarray, b: np.ndarray) -> float:
     """Sum of the smaller over sum of the larger values of two maps in [0, 1]; 0 where both are zero."""
     total = float(np.maximum(a, b).sum())
     return float(np.minimum(a, b).sum() / total) if total > 0 else 0.0
+
+
+def _says_nothing(mask: np.ndarray) -> bool:
+    """Whether a mask covers nothing or everything."""
+    return bool(mask.max() < 0.05 or mask.min() > 0.95)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return (1 / (1 + np.exp(-values))).astype(np.float32)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

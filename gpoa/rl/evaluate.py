@@ -12,7 +12,6 @@ from gpoa.policies.graph_policy import GraphPolicy
 from gpoa.search.agent import run_agent, visit_by_policy
 from gpoa.search.keep_best import Judged, keep_best
 
-MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
 HARM = 0.02
 """An image counts as made worse where its IoU falls by more than this."""
 
@@ -28,7 +27,7 @@ class Evaluation:
         best_seen: IoU of the best mask seen, by the ground truth (an upper bound).
         worse: share of the images made worse than the start by more than 0.02.
         error: mean absolute error of the confidence.
-        margin: the margin by which `final` was chosen.
+        margin: by which `final` was chosen.
     """
 
     start: float
@@ -53,26 +52,26 @@ class _Image:
 
 
 def evaluate_policy(
-    policy: GraphPolicy, episodes: list[tuple[str, PromptEpisode]], budget: int, margin: float | None = None
+    policy: GraphPolicy, episodes: list[tuple[str, PromptEpisode]], visitor: str, budget: int, margin: float
 ) -> Evaluation:
     """Lets a policy act on images as at inference and compares what it hands out with the start.
 
     Args:
         policy: in evaluation mode.
         episodes: (class, episode with ground truth).
+        visitor: a key of `search.agent.VISITORS`.
         budget: decoder calls an image.
-        margin: see `keep_best`; None takes the best of `MARGINS` on these images.
+        margin: see `keep_best`.
 
     Returns:
         Means over the images of a class, then over the classes.
     """
     images: dict[str, list[_Image]] = defaultdict(list)
     for name, episode in episodes:
-        judged = run_agent(policy, episode, budget, "agent-search", margin=0.0).judged
+        judged = run_agent(policy, episode, budget, visitor, margin).judged
         last = visit_by_policy(policy, episode, budget)[-1].active
         images[name].append(_Image(judged, [_truth(episode, one.active) for one in judged], _truth(episode, last)))
-    candidates = MARGINS if margin is None else (margin,)
-    return max((_summarize(images, value) for value in candidates), key=lambda result: (result.final, result.margin))
+    return _summarize(images, margin)
 
 
 def _truth(episode: PromptEpisode, active: np.ndarray) -> float:
@@ -80,7 +79,7 @@ def _truth(episode: PromptEpisode, active: np.ndarray) -> float:
 
 
 def _summarize(images: dict[str, list[_Image]], margin: float) -> Evaluation:
-    """Means for one margin."""
+    """Means over images, then classes."""
     rows = defaultdict(list)
     for name, members in images.items():
         for image in members:

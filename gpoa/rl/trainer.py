@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from gpoa.config import TrainConfig
-from gpoa.envs.episode import PromptEpisode
+from gpoa.envs.episode import PromptEpisode, PromptState
 from gpoa.envs.rewards import POTENTIALS
 from gpoa.errors import ConfigError
 from gpoa.graph.nodes import OUTPUTS
@@ -31,7 +31,8 @@ from gpoa.policies.graph_policy import GraphPolicy
 from gpoa.policies.quality import quality_loss
 from gpoa.rl import losses
 from gpoa.rl.evaluate import Evaluation, evaluate_policy
-from gpoa.rl.rollout import Rollouts, epsilon_greedy, play, sample_actions
+from gpoa.rl.rollout import Rollouts, epsilon_greedy, play, prefetch, sample_actions
+from gpoa.search.agent import fixed_order
 from gpoa.search.keep_best import mask_parts
 from gpoa.tracking.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
@@ -117,7 +118,7 @@ class Trainer:
             choose = epsilon_greedy(max(FLOOR, 1 - self._progress()) * config.epsilon, generator)
         potential = POTENTIALS[config.reward]
         rollouts = play(self.policy.actor, repeated, potential, choose, config.step_cost, self.executor)
-        explored = self._explore(episodes, generator)
+        explored = self._explore(episodes)
         self.policy.train()
         scalars = {"dqn": self._learn_dqn, "ppo": self._learn_ppo, "rloo": self._learn_rloo}[config.algorithm](rollouts)
         scalars |= self._learn_quality(episodes, rollouts, explored)
@@ -131,12 +132,17 @@ class Trainer:
         }
         return scalars
 
-    def _explore(self, episodes: list[PromptEpisode], generator: torch.Generator) -> Rollouts | None:
-        """Random rollouts, for the quality head."""
-        if self.config.explorers == 0:
-            return None
-        repeated = [episode for episode in episodes for _ in range(self.config.explorers)]
-        return play(self.policy.actor, repeated, None, epsilon_greedy(1.0, generator), 0.0, self.executor)
+    def _explore(self, episodes: list[PromptEpisode]) -> list[list[PromptState]]:
+        """Random sets one toggle away from the start, for the quality head: the masks that it will have to choose from."""
+        explored = []
+        for episode in episodes:
+            start, legal = episode.start(), episode.legal(episode.start())
+            nodes = [node for node in fixed_order(episode.nodes) if legal[node]]
+            picked = self.rng.permutation(len(nodes))[: self.config.explore]
+            explored.append([start, *(episode.step(start, nodes[place]) for place in picked)])
+        pairs = [(episode, state) for episode, states in zip(episodes, explored, strict=True) for state in states]
+        prefetch(self.executor, [episode for episode, _ in pairs], [state for _, state in pairs])
+        return explored
 
     def _learn_rloo(self, rollouts: Rollouts) -> dict[str, float]:
         """One step of REINFORCE with the leave-one-out baseline."""
@@ -184,14 +190,12 @@ class Trainer:
         return {"train/policy_loss": float(loss.detach())}
 
     def _learn_quality(
-        self, episodes: list[PromptEpisode], rollouts: Rollouts, explored: Rollouts | None
+        self, episodes: list[PromptEpisode], rollouts: Rollouts, explored: list[list[PromptState]]
     ) -> dict[str, float]:
         """The quality head learns from masks of the visited sets, all four outputs of each."""
         parts, truth = [], []
         for place, episode in enumerate(episodes):
-            rows = rollouts.visited[place * self.config.rollouts : (place + 1) * self.config.rollouts]
-            if explored is not None:
-                rows = rows + explored.visited[place * self.config.explorers : (place + 1) * self.config.explorers]
+            rows = [*rollouts.visited[place * self.config.rollouts : (place + 1) * self.config.rollouts], explored[place]]
             for active in self._pick_masks(episode, [state.active for row in rows for state in row]):
                 parts.append(mask_parts(episode, active))
                 truth.append(episode.feedback(active).truth[episode.nodes.output(active)])
@@ -227,11 +231,13 @@ class Trainer:
 
     def _evaluate(self) -> dict[str, float]:
         """Scores on the held-out classes; the best policy is written."""
-        result = evaluate_policy(self.policy, self.source.held_out(), self.config.eval_budget)
-        if result.final > self.best:
-            self.best = result.final
+        budget, margin = self.config.eval_budget, self.config.margin
+        result = evaluate_policy(self.policy, self.source.held_out(), "agent-search", budget, margin)
+        fixed = evaluate_policy(self.policy, self.source.held_out(), "quality", budget, margin)
+        if max(result.final, fixed.final) > self.best:
+            self.best = max(result.final, fixed.final)
             self.save_policy(self.folder / "policy.pt", result)
-        return result.scalars()
+        return result.scalars() | {"eval/fixed_final": fixed.final, "eval/fixed_worse": fixed.worse}
 
     def _progress(self) -> float:
         return self.update_count / self.config.updates

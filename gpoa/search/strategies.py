@@ -86,7 +86,7 @@ class Search:
         Returns:
             The trial, or None where the set is empty or the budget is spent.
         """
-        key = _fingerprint(prompts)
+        key = fingerprint(prompts)
         if key in self._seen:
             return self._seen[key]
         if self.exhausted or (prompts.is_empty and self.trials):
@@ -239,9 +239,9 @@ def _random_members(prompts: PointPrompts, label: int, rng: np.random.Generator)
     return rng.choice(members, count, replace=False)
 
 
-def _fingerprint(prompts: PointPrompts) -> tuple:
+def fingerprint(prompts: PointPrompts) -> tuple:
     """Equal for equal sets whose dense prompts come from the same array."""
     parts = (prompts.point_coords.tobytes(), prompts.point_labels.tobytes())
     box = None if prompts.box is None else prompts.box.tobytes()
     dense = None if prompts.mask_prompt is None else prompts.mask_prompt.tobytes()
-    return (*parts, box, dense)
+    return (*parts, box, dense, prompts.mask_output)

@@ -22,7 +22,7 @@ from tests.episodes import CONFIG, make_episode, make_truth
 GRAPH = replace(CONFIG, horizon=2, single_points=False, levels=(-2.0, 0.0, 0.5), box=False, component_groups=0)
 POLICY = PolicyConfig(width=16, layers=1, map_width=4, quality_width=8, members=1, stop_bias=0.0)
 TRAIN = TrainConfig(
-    updates=25, episodes=2, rollouts=8, explorers=1, learning_rate=1e-2, eval_every=5, quality_masks=8, workers=1, epochs=2
+    updates=25, episodes=2, rollouts=8, explore=2, learning_rate=1e-2, eval_every=5, quality_masks=8, workers=1, epochs=2
 )
 
 
