@@ -14,12 +14,10 @@ from gpoa.config import JudgeName
 from gpoa.geometry import from_low_res_frame
 from gpoa.matching.classifier import fit_ridge
 from gpoa.matching.reference import Reference
+from gpoa.matching.relational_maps import RIDGE_PENALTY, random_projection, soft_iou, stability
 from gpoa.types import PatchFeatures, ScoreMap
 
-STABILITY_OFFSET = 1.0
-JUDGE_WIDTH = 256
 MIXTURE = ("sam-iou", "agreement", "separability", "reverse")
-RIDGE_PENALTY = 10.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -70,18 +68,6 @@ def make_judge(name: JudgeName, evidence: Evidence) -> Judge:
     return judge
 
 
-def stability(logits: np.ndarray) -> float:
-    """SAM's stability score: IoU of the masks at logits +1 and -1, in [0, 1]; 0 for an empty mask."""
-    outer = int((logits > -STABILITY_OFFSET).sum())
-    return float((logits > STABILITY_OFFSET).sum() / outer) if outer else 0.0
-
-
-def soft_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Sum of the smaller over sum of the larger values of two maps in [0, 1]; 0 where both are zero."""
-    total = float(np.maximum(a, b).sum())
-    return float(np.minimum(a, b).sum() / total) if total > 0 else 0.0
-
-
 def relational_scores(logits: np.ndarray, evidence: Evidence) -> dict[str, float]:
     """The scores that compare a mask with the features.
 
@@ -116,12 +102,11 @@ def reduce_width(evidence: Evidence) -> Evidence:
 
     Tokens that are narrow already stay as they are.
     """
-    tokens = evidence.features.tokens
-    if tokens.shape[1] <= JUDGE_WIDTH:
+    projection = random_projection(evidence.features.tokens.shape[1])
+    if projection is None:
         return evidence
-    rng = np.random.default_rng(0)
-    projection = rng.standard_normal((tokens.shape[1], JUDGE_WIDTH), dtype=np.float32) / np.sqrt(np.float32(JUDGE_WIDTH))
+    features = replace(evidence.features, tokens=evidence.features.tokens @ projection)
     reference = evidence.reference
     if reference is not None:
         reference = Reference(tokens=reference.tokens @ projection, foreground=reference.foreground)
-    return replace(evidence, features=replace(evidence.features, tokens=tokens @ projection), reference=reference)
+    return replace(evidence, features=features, reference=reference)

@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpoa.matching.reference import Reference
-from gpoa.search.judges import (
-    JUDGE_WIDTH,
-    MIXTURE,
-    STABILITY_OFFSET,
-    Evidence,
-    make_judge,
-    reduce_width,
-    relational_scores,
-    soft_iou,
-    stability,
-)
+from gpoa.matching.relational_maps import JUDGE_WIDTH, STABILITY_OFFSET, soft_iou, stability
+from gpoa.search.judges import MIXTURE, Evidence, make_judge, reduce_width, relational_scores
 from tests.matching.builders import features_of, on_circle, score_map_of
 
 GRID, SIZE = (4, 8), (100, 200)  # the image fills the upper 128 rows of the low-resolution frame
