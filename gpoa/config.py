@@ -147,14 +147,14 @@ class CandidatesConfig:
 class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
-    strategy: StrategyName = "none"
+    strategy: StrategyName = "quality"
     """none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
     sets; greedy: toggle one group at a time; agent: the trained policy toggles nodes until it stops; agent-search: it
     looks at its most probable sets until the budget is spent; quality: a fixed list of toggles. The last three keep the
     best set by the trained quality head."""
     policy: str | None = None
     """agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
-    budget: int = 6
+    budget: int = 8
     """Decoder calls an image, the start included."""
     judge: JudgeName = "mixed"
     """The score without ground truth by which sets are compared."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -324,6 +325,13 @@ class OneShotSegmenter:
             path = find_policy(self.config.optimize.policy)
             self._policy = load_policy(path, self.config)
             self.policy_digest = config_module.digest(path.read_bytes().hex())
+            trained_with = self._policy[1].models
+            if trained_with != self.backbones.ids:
+                logger.warning(
+                    "the policy was trained with %s, in use are %s: what it expects may be off",
+                    _names(trained_with),
+                    _names(self.backbones.ids),
+                )
         return self._policy
 
     def open_episode(
@@ -452,6 +460,8 @@ class OneShotSegmenter:
             order = prediction.iou_predictions
         return [logits[best] for logits, best in zip(prediction.low_res_logits, order.argmax(axis=1))]
 
+
+logger = logging.getLogger(__name__)
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
 

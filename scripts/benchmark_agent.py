@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from gpoa.config import GpoaConfig, OptimizeConfig
+from gpoa.config import GpoaConfig
 from gpoa.datasets.image_io import load_image
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -30,7 +30,9 @@ from gpoa.evaluation.metrics import iou
 from gpoa.evaluation.protocol import by_class, class_episodes, class_means, interval, set_mean, share_worse, truth_of
 from gpoa.graph.nodes import OUTPUTS, NodeKind
 from gpoa.matching.relational_maps import SCALARS
+from gpoa.models.store import find_policy
 from gpoa.pipeline import OneShotSegmenter
+from gpoa.policies.graph_policy import GraphPolicy, PolicyCard, load_policy
 from gpoa.search.agent import VISITORS, run_agent
 from gpoa.segmenters.base import upscale_logits
 from gpoa.types import Sample
@@ -38,6 +40,7 @@ from gpoa.types import Sample
 FIELDS = ("class", "reference", "image", "method", "iou", "calls", "confidence")
 LABEL_FREE = [SCALARS.index(name) for name in ("sam_iou", "agreement", "separability", "reverse")]
 RELEASE_CAP = (5, 20)
+LEARNED_METHODS = {"quality": "best-of-N by quality head", "agent": "agent", "agent-search": "agent + best-of-K"}
 START = "start"
 
 Score = Callable[[np.ndarray], float]
@@ -126,37 +129,54 @@ def release_subset(episode: PromptEpisode, rng: np.random.Generator) -> np.ndarr
     return active
 
 
-def measure(bench: Bench, segmenter: OneShotSegmenter, budgets: Sequence[int], seeds: int) -> list[tuple]:
+Policies = dict[str, tuple[GraphPolicy, PolicyCard]]
+"""What is put behind a method's name -> a trained policy and its card."""
+
+
+def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int) -> list[tuple]:
     """(method, iou, calls, confidence) of every method on one image."""
-    episode, (policy, card) = bench.episode, segmenter.policy
+    episode, any_policy = bench.episode, next(iter(policies.values()))[0]
     rows = [(START, bench.final_iou(episode.nodes.start), 1, "")]
     for seed in range(seeds):
         chosen = release_subset(episode, np.random.default_rng(seed))
         rows.append((f"random 5-20 a label, seed {seed}", bench.final_iou(chosen), 1, ""))
     for budget in budgets:
-        fixed = [visit.active for visit in VISITORS["quality"](policy, episode, budget)]
+        fixed = [visit.active for visit in VISITORS["quality"](any_policy, episode, budget)]
         best = max(outputs_of(episode, fixed), key=bench.sam_score)
         rows.append((f"best-of-N by SAM's IoU @{budget}", bench.final_iou(best), len(fixed), ""))
         for name, width in (("greedy", 1), ("beam 3", 3)):
             chosen, calls = climb(bench, budget, bench.label_free, width)
             rows.append((f"{name} by label-free score @{budget}", bench.final_iou(chosen), calls, ""))
-        for name, label in (("quality", "best-of-N by quality head"), ("agent", "agent"), ("agent-search", "agent + best-of-K")):
-            result = run_agent(policy, episode, budget, name, card.calibration["margin"])
-            kept = result.chosen
-            calls = len({episode.nodes.prompt_key(visit.active) for visit in result.visits})
-            rows.append((f"{label} @{budget}", bench.final_iou(kept.active), calls, round(kept.iou, 4)))
-            if name == "agent-search":
-                top = max((one.active for one in result.judged), key=bench.truth_score)
-                rows.append((f"bound: best visited by ground truth @{budget}", bench.final_iou(top), calls, ""))
+        for suffix, (policy, card) in policies.items():
+            rows += measure_policy(bench, policy, card, budget, suffix)
         chosen, calls = climb(bench, budget, bench.truth_score, 1)
         rows.append((f"bound: greedy by ground truth @{budget}", bench.final_iou(chosen), calls, ""))
     return rows
 
 
+def measure_policy(bench: Bench, policy: GraphPolicy, card: PolicyCard, budget: int, suffix: str) -> list[tuple]:
+    """The rows of one trained policy at one budget."""
+    episode, rows = bench.episode, []
+    for visitor, label in LEARNED_METHODS.items():
+        result = run_agent(policy, episode, budget, visitor, card.calibration["margin"])
+        calls = len({episode.nodes.prompt_key(visit.active) for visit in result.visits})
+        value = bench.final_iou(result.chosen.active)
+        rows.append((f"{label}{suffix} @{budget}", value, calls, round(result.chosen.iou, 4)))
+        if visitor == "agent-search":
+            top = max((one.active for one in result.judged), key=bench.truth_score)
+            rows.append((f"bound: best visited by ground truth{suffix} @{budget}", bench.final_iou(top), calls, ""))
+    return rows
+
+
 def run_reference(
-    segmenter: OneShotSegmenter, name: str, reference: Sample, targets: Sequence[Sample], budgets: Sequence[int], seeds: int
+    segmenter: OneShotSegmenter,
+    policies: Policies,
+    episode: tuple[str, Sample, Sequence[Sample]],
+    budgets: Sequence[int],
+    seeds: int,
 ) -> list[dict]:
     """Rows of one reference; a target in which nothing is found counts with an empty mask for every method."""
+    name, reference, targets = episode
     segmenter.fit(load_image(reference.image_path), truth_of(reference))
     rows = []
     for sample in targets:
@@ -166,7 +186,7 @@ def run_reference(
             print(f"{name}/{sample.stem}: nothing found, left out", file=sys.stderr)
             continue
         bench = Bench(segmenter.open_episode(image, record), truth, segmenter.backbones.embedding(image).input_size)
-        for method, value, calls, confidence in measure(bench, segmenter, budgets, seeds):
+        for method, value, calls, confidence in measure(bench, policies, budgets, seeds):
             values = (name, reference.stem, sample.stem, method, round(value, 5), calls, confidence)
             rows.append(dict(zip(FIELDS, values, strict=True)))
     return rows
@@ -215,10 +235,10 @@ def main() -> int:
     parser.add_argument("--bench", type=Path, required=True, help="folder with split.json and the sets")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmark_agent"), help="folder for the rows")
     parser.add_argument("--classes", default="quick", help="a list of split.json, or class names joined by commas")
-    parser.add_argument("--policy", default=None, help="policy file; default: the one that comes with gpoa")
+    parser.add_argument("--policies", nargs="+", help="policy files; default: the one that comes with gpoa")
     parser.add_argument("--references", type=int, default=1, help="references a class, at most 3")
     parser.add_argument("--targets", type=int, default=8, help="targets a reference, at most")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[4, 8, 16], help="decoder calls an image")
+    parser.add_argument("--budgets", type=int, nargs="+", default=[4, 8], help="decoder calls an image")
     parser.add_argument("--seeds", type=int, default=3, help="random subsets an image")
     parser.add_argument("--part", default="0/1", help="which share of the classes, for instance 0/2")
     parser.add_argument("--table", action="store_true", help="only print the tables of what was measured")
@@ -229,12 +249,10 @@ def main() -> int:
     part, parts = (int(number) for number in args.part.split("/"))
     if not args.table:
         default = GpoaConfig()
-        config = replace(
-            default,
-            threshold=replace(default.threshold, presence=-1.0),
-            optimize=OptimizeConfig(strategy="agent", policy=args.policy),
-        )
+        config = replace(default, threshold=replace(default.threshold, presence=-1.0))
         segmenter = OneShotSegmenter(config)
+        paths = [find_policy(said) for said in args.policies or [None]]
+        policies = {"" if place == 0 else f" [{path.stem}]": load_policy(path, config) for place, path in enumerate(paths)}
         path = args.output / f"rows-{part}.csv"
         done = {(row["class"], row["reference"]) for row in read_rows(args.output)}
         with path.open("a", newline="") as file:
@@ -244,7 +262,8 @@ def main() -> int:
             for name in classes[part::parts]:
                 for reference, targets in class_episodes(args.bench / name, args.references, args.targets):
                     if (name, reference.stem) not in done:
-                        writer.writerows(run_reference(segmenter, name, reference, targets, args.budgets, args.seeds))
+                        one = (name, reference, targets)
+                        writer.writerows(run_reference(segmenter, policies, one, args.budgets, args.seeds))
                         file.flush()
                 print(f"{name} done", file=sys.stderr, flush=True)
     rows = [row for row in read_rows(args.output) if row["class"] in classes]

@@ -202,7 +202,7 @@ def _says_nothing(mask: np.ndarray) -> bool:
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return (1 / (1 + np.exp(-values))).astype(np.float32)
+    return (1 / (1 + np.exp(-np.clip(values, -LOGIT_LIMIT * 3, LOGIT_LIMIT * 3)))).astype(np.float32)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
