@@ -97,7 +97,7 @@ def read_split(path: Path, train_list: str = "train") -> dict[str, list[str]]:
         named = {"train": lists[train_list], "held_out": lists["held_out"]}
         return {key: [str(name) for name in names] for key, names in named.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be used as a split; it must be JSON with lists {train_list} and held_out") from error
+        raise DataError(f"{path}: not a split; it must be JSON with the lists {train_list} and held_out") from error
 
 
 def _class_names(data: Path) -> set[str]:

@@ -31,17 +31,18 @@ class PromptGraphEnv(gymnasium.Env):
     """Toggling prompt nodes of one image until SAM segments the object well.
 
     ## Observation
-    A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, len(NODE_FEATURES)], `node_type`
-    [max_nodes, 6] one-hot, `image_maps` [6, h, w], `maps` [4, h, w] of the current mask, `reference_maps` [3, S, h, w],
-    `scalars`, `differences`, `remaining` [1]. `gpoa.graph.builder.to_hetero` gives the same state as PyG's `HeteroData`.
+    A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, features], `node_type` [max_nodes, types]
+    one-hot, `image_maps` [maps, h, w], `maps` [maps, h, w] of the current mask, `reference_maps` [maps, shots, h, w],
+    `scalars`, `differences`, `remaining` [1]; `SCHEMA` names their columns and channels. `gpoa.graph.builder.to_hetero`
+    gives the same state as PyG's `HeteroData`.
 
     ## Action
-    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says what is
-    legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
+    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says what
+    is legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
 
     ## Reward
-    Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of toggles earns
-    nothing but its cost.
+    Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of toggles
+    earns nothing but its cost.
 
     ## End of episode
     Terminated by STOP; truncated when the horizon is reached.

@@ -46,5 +46,6 @@ NODE_FEATURES = (
     "toggled_last",
 )
 """Per node: is it on; its rank; its level; share of the image that it speaks about; then means over its support of the
-score map, the mask, its logits, the mask reproduced from the features, the contrast, the contrast and the score in the segmenter's embedding; how far the mask departs from what
-the node asks for; +1 for foreground, -1 for background prompts; whether the last action was this node."""
+score map, the mask, its logits, the mask reproduced from the features, the contrast, and contrast and score in the
+segmenter's embedding; how far the mask departs from what the node asks for; +1 for foreground, -1 for background prompts;
+whether the last action was this node."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def leave_one_out(returns: Tensor) -> Tensor:
-    """RLOO: the mean return of the other rollouts of the same episode is the baseline (Kool et al. 2019; Ahmadian et al. 2024).
+    """RLOO: the mean return of the episode's other rollouts is the baseline (Kool et al. 2019; Ahmadian et al. 2024).
 
     Args:
         returns: [B, K] with K >= 2.

@@ -131,8 +131,8 @@ def fixed_order(nodes: PromptNodes) -> list[int]:
     groups = [int(node) for node in np.flatnonzero(nodes.kind == NodeKind.GROUP)]
     groups.sort(key=lambda node: -int(nodes.members[node].sum()))
     box = [int(node) for node in np.flatnonzero(nodes.kind == NodeKind.BOX)]
-    mixed = [node for pair in _interleave(sorted(dense, key=lambda node: abs(nodes.level[node])), off + groups) for node in pair]
-    return mixed + box
+    dense.sort(key=lambda node: abs(nodes.level[node]))
+    return [node for pair in _interleave(dense, off + groups) for node in pair] + box
 
 
 def node_name(nodes: PromptNodes, node: int) -> str:

@@ -28,7 +28,9 @@ class Judged(NamedTuple):
     gain: float
 
 
-def judge_sets(quality: QualityHead, episode: PromptEpisode, sets: Sequence[np.ndarray], outputs: bool = True) -> list[Judged]:
+def judge_sets(
+    quality: QualityHead, episode: PromptEpisode, sets: Sequence[np.ndarray], outputs: bool = True
+) -> list[Judged]:
     """Judges sets that were decoded.
 
     Args:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: everything that the next update depends on, in one file that appears whole or not at all."""
+"""Checkpoints of a training run: all that the next update depends on, in one file that appears whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an optimiser did to one image, step by step: points appearing and disappearing, the mask and the score of each step."""
+"""What an optimiser did to one image: points appearing and disappearing, the mask and the score of each step."""
 
 from __future__ import annotations
 
