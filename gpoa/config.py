@@ -286,7 +286,7 @@ class TrainConfig:
     """Subtracted from the reward of every toggle."""
     eval_every: int = 25
     """Updates between two evaluations on held-out classes."""
-    margin: float = 0.01
+    margin: float = 0.02
     """The start is left only for a mask whose expected gain is larger; saved with the policy."""
     eval_budget: int = 8
     """Decoder calls an image of an evaluation."""

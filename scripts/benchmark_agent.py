@@ -5,8 +5,8 @@ ground truth, all on the same candidates of the same images with the protocol of
 
     python scripts/benchmark_agent.py --bench ../shared/bench --classes quick --output runs/benchmark_agent
 
-Rows are appended to rows.csv reference by reference, and a second run goes on from there. `--part 0/2` and `--part 1/2` share
-the classes between two processes; `--table` only prints.
+Rows are appended reference by reference, and a second run goes on from there. `--part 0/2` and `--part 1/2` share the
+classes between two processes; `--table` only prints.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ def table(rows: list[dict], title: str) -> str:
     for method in dict.fromkeys(row["method"] for row in rows):
         means = class_means(rows, method)
         low, high = interval(rows, method, START, over_sets=False)
-        mean, calls = np.mean(list(means.values())), np.mean([float(row["calls"]) for row in rows if row["method"] == method])
+        mean = np.mean(list(means.values()))
+        calls = np.mean([float(row["calls"]) for row in rows if row["method"] == method])
         lines.append(
             f"| {method} | {mean:.3f} | {set_mean(means):.3f} | {mean - start:+.3f} | {low:+.3f} to {high:+.3f} | "
             f"{100 * share_worse(rows, method, START):.0f} % | {calls:.1f} |"
@@ -221,7 +222,8 @@ def calibration(rows: list[dict], method: str) -> str:
 def report(rows: list[dict], thin: Sequence[str]) -> None:
     """Prints the tables, thin structures apart."""
     thick = [row for row in rows if row["class"] not in thin]
-    for title, part in (("held-out classes", thick), ("thin structures", [row for row in rows if row["class"] in thin])):
+    slim = [row for row in rows if row["class"] in thin]
+    for title, part in (("held-out classes", thick), ("thin structures", slim)):
         if part:
             print(table(part, title) + "\n")
             for method in dict.fromkeys(row["method"] for row in part if row["confidence"] != ""):

@@ -83,7 +83,9 @@ def _noise(rng: np.random.Generator, exponent: float) -> np.ndarray:
     return np.clip((value - low) / (high - low), 0, 1)
 
 
-def outline(kind: str, centre: np.ndarray, radius: float, turn: float, rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
+def outline(
+    kind: str, centre: np.ndarray, radius: float, turn: float, rng: np.random.Generator, shape: np.ndarray
+) -> np.ndarray:
     """[SIDE, SIDE] bool: one object.
 
     Args:
@@ -112,7 +114,8 @@ def outline(kind: str, centre: np.ndarray, radius: float, turn: float, rng: np.r
     if kind == "star":
         points = 4 + int(shape[0] * 5)
         return distance < radius * (0.65 + 0.35 * np.cos(points * angle))
-    waves = sum((0.35 * shape[k] + rng.normal(0, 0.05)) * np.cos((k + 2) * angle + 6 * shape[k + 4]) / (k + 1) for k in range(4))
+    height = [(0.35 * shape[k] + rng.normal(0, 0.05)) / (k + 1) for k in range(4)]
+    waves = sum(height[k] * np.cos((k + 2) * angle + 6 * shape[k + 4]) for k in range(4))
     return distance < radius * (1 + waves)
 
 
@@ -199,7 +202,8 @@ def main() -> int:
             image, mask = render(wanted, others, ground, rng, photos)
             Image.fromarray(image).save(folder / "images" / f"{index:02d}.png")
             Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:02d}.png")
-    about = {"name": "rendered", "license": "ours; textures from scikit-image's CC0 and public-domain pictures", "photos": sorted(photos)}
+    licence = "ours; textures from scikit-image's CC0 and public-domain pictures"
+    about = {"name": "rendered", "license": licence, "photos": sorted(photos)}
     (args.output / "source.json").write_text(json.dumps(about, indent=1))
     print(f"{args.classes} classes of {args.images} images in {args.output}")
     return 0

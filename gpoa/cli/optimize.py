@@ -1,9 +1,9 @@
 """Improves prompt files without ground truth, under one budget of decoder calls an image.
 
-The best set seen is kept, so a set never ends below its start by the judge's score.
+The best set seen is kept, by the quality head of the trained policy, or by an untrained judge (none of which beats the start).
 
 example:
-  gpoa optimize --prompts initial_prompts/ --targets images/ --output optimized_prompts/ --strategy greedy --budget 16
+  gpoa optimize --prompts initial_prompts/ --targets images/ --output optimized_prompts/ --budget 4
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ with the same settings keeps what is there; ctrl-C loses nothing that was done.
 examples:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/
   gpoa run --reference a.png b.png --mask a_mask.png b_mask.png --targets images/ --output out/
-  gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy greedy --budget 16
+  gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy none
 """
 
 from __future__ import annotations
