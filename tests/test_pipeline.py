@@ -11,6 +11,7 @@ import pytest
 from gpoa import GpoaConfig, OneShotSegmenter
 from gpoa.config import CandidatesConfig, MatchingConfig, ModelsConfig, OptimizeConfig, SegmentConfig
 from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.prompt_file import read_prompts, write_prompts
 from gpoa.errors import ConfigError, DataError, ImageError, MaskError, ModelError
 from gpoa.evaluation.metrics import iou
 from gpoa.features.cache import EmbeddingCache
@@ -53,6 +54,7 @@ def test_beats_the_original_prompts(cache: EmbeddingCache, weights_root: Path):
         weights_root,
         matching=MatchingConfig(method="nearest", debias_components=0),
         candidates=CandidatesConfig(sampler="all", dense_prompt=False),
+        optimize=OptimizeConfig(strategy="none"),
     )
     assert _mean_iou(_fitted("bubbles", cache, weights_root), "bubbles") > _mean_iou(original, "bubbles") + 0.05
 
@@ -65,6 +67,27 @@ def test_no_strategy_ends_below_its_start(strategy: str, cache: EmbeddingCache, 
     assert first.search.best.score >= first.search.trials[0].score
     assert len(first.search.trials) == (1 if strategy == "none" else 4)
     assert np.array_equal(first.mask, again.mask)
+
+
+@pytest.mark.parametrize("strategy", ["agent", "agent-search", "quality"])
+def test_learned_strategies_with_the_shipped_policy(strategy: str, cache: EmbeddingCache, weights_root: Path):
+    segmenter = _fitted("coins", cache, weights_root, optimize=OptimizeConfig(strategy=strategy, budget=4))
+    image = load_image(DATA / "coins" / "target_image" / "coins_2.png")
+    first, again = segmenter.predict(image), segmenter.predict(image)
+    assert np.array_equal(first.mask, again.mask) and 0 < first.confidence < 1
+    assert first.optimized.provenance["decoder_calls"] <= 4
+    truth = load_mask(DATA / "coins" / "target_mask" / "coins_2.png")
+    assert iou(first.mask, truth) > 0.9
+
+
+def test_masks_from_files_equal_masks_in_memory(cache: EmbeddingCache, weights_root: Path, tmp_path: Path):
+    """The chosen prompts, written and read again, give the mask bit for bit, whichever output was taken."""
+    segmenter = _fitted("bubbles", cache, weights_root)
+    for number in (1, 7):
+        image = load_image(DATA / "bubbles" / "target_image" / f"bubbles_0{number}.png")
+        made = segmenter.predict(image)
+        write_prompts(tmp_path / "p.json", made.optimized)
+        assert np.array_equal(segmenter.segment(image, read_prompts(tmp_path / "p.json")), made.mask)
 
 
 def test_arrays_paths_and_cached_embeddings_agree(cache: EmbeddingCache, weights_root: Path):
@@ -86,7 +109,7 @@ def test_several_references(cache: EmbeddingCache, weights_root: Path):
     images = [DATA / "bubbles" / "target_image" / f"bubbles_0{number}.png" for number in (1, 2)]
     masks = [DATA / "bubbles" / "target_mask" / image.name for image in images]
     segmenter = OneShotSegmenter(config, cache).fit(images, masks)
-    assert segmenter.fitted.reference.tokens.shape[0] == 2 * 1600
+    assert segmenter.fitted.reference.tokens.shape[0] == 2 * 32 * 32
     assert segmenter.predict(DATA / "bubbles" / "target_image" / "bubbles_03.png").mask.any()
     with pytest.raises(DataError, match="2 reference images but 1 masks"):
         segmenter.fit(images, masks[:1])

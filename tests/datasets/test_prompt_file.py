@@ -30,6 +30,7 @@ def _record() -> PromptRecord:
             point_labels=np.array([1, 0]),
             box=np.array([0, 1.5, 50, 30], np.float32),
             mask_prompt=rng.normal(0, 5, (256, 256)).astype(np.float16).astype(np.float32),
+            mask_output=2,
         ),
         score_map=ScoreMap(rng.normal(size=(3, 5)).astype(np.float32), 0.25, 1.5),
         patch_index=np.array([7, 14]),
@@ -38,6 +39,13 @@ def _record() -> PromptRecord:
         status="absent",
         provenance={"models": ["a", "b"], "digest": "0123"},
     )
+
+
+@pytest.mark.parametrize("value", [4, -1, "1", None])
+def test_output_out_of_range(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**HAND, "mask_output": value}))
+    with pytest.raises(PromptError, match="mask_output"):
+        read_prompts(tmp_path / "a.json")
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -50,6 +58,7 @@ def test_round_trip(tmp_path: Path) -> None:
     for name in ("point_coords", "point_labels", "box", "mask_prompt"):
         expected = getattr(record.prompts, name)
         np.testing.assert_array_equal(getattr(found.prompts, name), expected, strict=True)
+    assert found.prompts.mask_output == 2
     np.testing.assert_array_equal(found.score_map.values, record.score_map.values, strict=True)
     assert (found.score_map.threshold, found.score_map.scale) == (0.25, 1.5)
     np.testing.assert_array_equal(found.patch_index, record.patch_index)

@@ -85,6 +85,16 @@ def test_three_masks_are_the_predictors(predictor: SamPredictor, decoder: SamDec
     _assert_predictors(predictor, CASES[name], made, multimask=True)
 
 
+def test_all_outputs_are_the_single_one_and_the_three(decoder: SamDecoder) -> None:
+    inputs = embedding_of(SIZE, INSIDE), [CASES["three points"]]
+    every, single, three = (
+        decoder.decode(*inputs, **flags) for flags in ({"all_outputs": True}, {}, {"multimask_output": True})
+    )
+    np.testing.assert_array_equal(every.low_res_logits[:, :1], single.low_res_logits)
+    np.testing.assert_array_equal(every.low_res_logits[:, 1:], three.low_res_logits)
+    np.testing.assert_array_equal(every.iou_predictions[:, 1:], three.iou_predictions)
+
+
 def test_cases_differ(answers: dict[str, MaskPrediction]) -> None:
     """The comparisons here could not fail if these random weights ignored their prompts."""
     masks = [answer.low_res_logits for answer in answers.values()]
