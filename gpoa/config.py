@@ -147,7 +147,7 @@ class CandidatesConfig:
 class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
-    strategy: StrategyName = "quality"
+    strategy: StrategyName = "none"
     """none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
     sets; greedy: toggle one group at a time; agent: the trained policy toggles nodes until it stops; agent-search: it
     looks at its most probable sets until the budget is spent; quality: a fixed list of toggles. The last three keep the

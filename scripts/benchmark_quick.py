@@ -37,7 +37,7 @@ from gpoa.pipeline import OneShotSegmenter
 from gpoa.types import Sample
 
 FIELDS = ("class", "reference", "method", "image", "iou", "confidence", "status", "calls", "seconds")
-BASELINE, START = "original", "initial"
+BASELINE, START = "original", "default"
 
 
 def methods() -> dict[str, GpoaConfig]:
@@ -63,16 +63,15 @@ def methods() -> dict[str, GpoaConfig]:
     }
     named[START] = once
     for matcher in ("margin", "soft-knn"):
-        named[f"initial, {matcher}"] = replace(once, matching=replace(default.matching, method=matcher))
-    named["initial, last layer only"] = replace(once, features=last_layer)
-    named["initial, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
-    named["initial, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))
-    named["initial, a call a component"] = replace(once, segment=SegmentConfig(mode="components"))
-    named["default"] = default
-    for strategy in ("random", "best-of-n", "greedy"):
-        named[f"initial + {strategy}"] = replace(default, optimize=replace(default.optimize, strategy=strategy))
+        named[f"default, {matcher}"] = replace(once, matching=replace(default.matching, method=matcher))
+    named["default, last layer only"] = replace(once, features=last_layer)
+    named["default, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
+    named["default, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))
+    named["default, a call a component"] = replace(once, segment=SegmentConfig(mode="components"))
+    for strategy in ("random", "best-of-n", "greedy", "agent", "agent-search", "quality"):
+        named[f"default + {strategy}"] = replace(default, optimize=replace(default.optimize, strategy=strategy))
     for judge in ("sam-iou", "stability", "agreement", "separability"):
-        named[f"initial + best-of-n by {judge}"] = replace(
+        named[f"default + best-of-n by {judge}"] = replace(
             default, optimize=replace(default.optimize, strategy="best-of-n", judge=judge)
         )
     return named
@@ -105,7 +104,7 @@ def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, 
 
 def table(rows: list[dict], names: list[str]) -> str:
     """The results as a Markdown table."""
-    head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than initial by .02", "calls", "ms")
+    head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than default by .02", "calls", "ms")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in names:
         own = [row for row in rows if row["method"] == name]

@@ -54,7 +54,6 @@ def test_beats_the_original_prompts(cache: EmbeddingCache, weights_root: Path):
         weights_root,
         matching=MatchingConfig(method="nearest", debias_components=0),
         candidates=CandidatesConfig(sampler="all", dense_prompt=False),
-        optimize=OptimizeConfig(strategy="none"),
     )
     assert _mean_iou(_fitted("bubbles", cache, weights_root), "bubbles") > _mean_iou(original, "bubbles") + 0.05
 
@@ -82,7 +81,7 @@ def test_learned_strategies_with_the_shipped_policy(strategy: str, cache: Embedd
 
 def test_masks_from_files_equal_masks_in_memory(cache: EmbeddingCache, weights_root: Path, tmp_path: Path):
     """The chosen prompts, written and read again, give the mask bit for bit, whichever output was taken."""
-    segmenter = _fitted("bubbles", cache, weights_root)
+    segmenter = _fitted("bubbles", cache, weights_root, optimize=OptimizeConfig(strategy="quality"))
     for number in (1, 7):
         image = load_image(DATA / "bubbles" / "target_image" / f"bubbles_0{number}.png")
         made = segmenter.predict(image)

@@ -139,17 +139,28 @@ class PromptEpisode:
 
     def feedback(self, active: np.ndarray) -> Feedback:
         """SAM's answer to a set; each prompt set is decoded once."""
-        key = self.nodes.prompt_key(active)
-        if key not in self._memory:
-            first_key = self.nodes.prompt_key(self.nodes.start)
-            first = None if key == first_key else self.feedback(self.nodes.start)
-            prediction = self._decode([self.nodes.to_prompts(active)])
-            self.decoder_calls += 1
-            logits = prediction.low_res_logits[0]
-            pairs = zip(logits, prediction.iou_predictions[0], strict=True)
+        self.decode_all([active])
+        return self._memory[self.nodes.prompt_key(active)]
+
+    def decode_all(self, sets: Sequence[np.ndarray]) -> None:
+        """Decodes every set that is not known yet, all in one request, which a GPU answers in batches.
+
+        Args:
+            sets: [N] bool each. The start is decoded with them where it is not known: the others are compared with it.
+        """
+        wanted = {self.nodes.prompt_key(active): active for active in (self.nodes.start, *sets)}
+        wanted = {key: active for key, active in wanted.items() if key not in self._memory}
+        if not wanted:
+            return
+        prediction = self._decode([self.nodes.to_prompts(active) for active in wanted.values()])
+        self.decoder_calls += len(wanted)
+        for place, key in enumerate(wanted):
+            logits = prediction.low_res_logits[place]
+            pairs = zip(logits, prediction.iou_predictions[place], strict=True)
             readings = tuple(self.view.read(mask, float(iou)) for mask, iou in pairs)
-            self._memory[key] = self._keep(logits, readings, readings if first is None else first.readings)
-        return self._memory[key]
+            known = self._memory.get(self.nodes.prompt_key(self.nodes.start))
+            first = readings if known is None else known.readings  # the start itself comes first
+            self._memory[key] = self._keep(logits, readings, first)
 
     def _keep(
         self, logits: np.ndarray, readings: tuple[MaskReading, ...], first: tuple[MaskReading, ...]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,22 +75,23 @@ def epsilon_greedy(epsilon: float, generator: torch.Generator) -> Choose:
 
 
 def prefetch(executor: Executor | None, episodes: Sequence[PromptEpisode], states: Sequence[PromptState]) -> None:
-    """Decodes every set that is not known yet; several at once where there is an executor.
+    """Decodes every set that is not known yet: those of one image in one request, several images at once where there is an
+    executor.
 
     Args:
         executor: threads, or None.
         episodes: [R] the episode of each state; one may occur several times.
         states: [R].
     """
-    wanted = {}
+    wanted: dict[int, tuple[PromptEpisode, list[np.ndarray]]] = {}
     for episode, state in zip(episodes, states, strict=True):
         if not episode.knows(state.active):
-            wanted[id(episode), episode.nodes.prompt_key(state.active)] = (episode, state.active)
+            wanted.setdefault(id(episode), (episode, []))[1].append(state.active)
     if executor is None:
-        for episode, active in wanted.values():
-            episode.feedback(active)
+        for episode, sets in wanted.values():
+            episode.decode_all(sets)
         return
-    list(executor.map(lambda pair: pair[0].feedback(pair[1]), wanted.values()))
+    list(executor.map(lambda pair: pair[0].decode_all(pair[1]), wanted.values()))
 
 
 def play(
