@@ -38,11 +38,11 @@ from gpoa.matching.relational_maps import TargetView
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.models.store import find_policy
 from gpoa.search.judges import Evidence, make_judge
-from gpoa.search.strategies import Optimized, Search, optimize
+from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
+from gpoa.types import ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.policies.graph_policy import GraphPolicy, PolicyCard
@@ -260,27 +260,27 @@ class OneShotSegmenter:
             return self._optimize_by_agent(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
-        search = Search(lambda sets: self.backbones.segmenter.decode(embedding, sets), judge, settings.budget)
+        search = Search(lambda sets: self._decode_chosen(embedding, sets), judge, settings.budget)
         rng = np.random.default_rng(settings.seed)
         result = optimize(settings.strategy, record.prompts, search, rng, settings.margin)
-        best = result.best
-        improved = replace(
+        facts = {
+            "judge": settings.judge,
+            "decoder_calls": len(result.trials),
+            "start_score": round(result.trials[0].score, 5),
+        }
+        return self._improved(record, result.best, facts), result
+
+    def _improved(self, record: PromptRecord, best: Trial, facts: dict[str, Any]) -> PromptRecord:
+        """The record with the prompts of a trial, and with how they came about."""
+        how = {"stage": "optimized", "strategy": self.config.optimize.strategy, "choice": best.name, **facts}
+        return replace(
             record,
             prompts=best.prompts,
             patch_index=None,
             scores=None,
             confidence=best.score,
-            provenance={
-                **record.provenance,
-                "stage": "optimized",
-                "strategy": settings.strategy,
-                "judge": settings.judge,
-                "choice": best.name,
-                "decoder_calls": len(result.trials),
-                "start_score": round(result.trials[0].score, 5),
-            },
+            provenance={**record.provenance, **how},
         )
-        return improved, result
 
     def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
         """Improves a prompt set with the trained policy and its quality head."""
@@ -293,24 +293,13 @@ class OneShotSegmenter:
         result = run_agent(policy, episode, settings.budget, settings.strategy, margin)
         trials = to_trials(episode, result)
         best = next(trial for trial, judged in trials if judged is result.chosen)
-        improved = replace(
-            record,
-            prompts=best.prompts,
-            patch_index=None,
-            scores=None,
-            confidence=best.score,
-            provenance={
-                **record.provenance,
-                "stage": "optimized",
-                "strategy": settings.strategy,
-                "policy": self.policy_digest,
-                "choice": best.name,
-                "decoder_calls": episode.decoder_calls,
-                "expected_gain": round(result.chosen.gain, 5),
-                "start_score": round(result.judged[0].iou, 5),
-            },
-        )
-        return improved, Optimized(best, [trial for trial, _ in trials])
+        facts = {
+            "policy": self.policy_digest,
+            "decoder_calls": episode.decoder_calls,
+            "expected_gain": round(result.chosen.gain, 5),
+            "start_score": round(result.judged[0].iou, 5),
+        }
+        return self._improved(record, best, facts), Optimized(best, [trial for trial, _ in trials])
 
     @property
     def policy(self) -> tuple[GraphPolicy, PolicyCard]:
@@ -446,13 +435,18 @@ class OneShotSegmenter:
         reference = None if self._fitted is None else self._fitted.reference
         return Evidence(score_map=score_map, features=features, reference=reference)
 
+    def _decode_chosen(self, embedding: ImageEmbedding, sets: Sequence[PointPrompts]) -> MaskPrediction:
+        """One mask a set: the output that the set names."""
+        every = any(prompts.mask_output for prompts in sets)
+        prediction = self.backbones.segmenter.decode(embedding, sets, all_outputs=every)
+        row, output = np.arange(len(sets))[:, None], np.array([[prompts.mask_output] for prompts in sets])
+        return MaskPrediction(prediction.low_res_logits[row, output], prediction.iou_predictions[row, output])
+
     def _decode_masks(self, embedding: Any, sets: Sequence[PointPrompts]) -> list[np.ndarray]:
         """One mask's logits [256, 256] for each prompt set, chosen as `segment.multimask` says."""
         choice = self.config.segment.multimask
         if choice == "single":
-            every = any(prompts.mask_output for prompts in sets)
-            prediction = self.backbones.segmenter.decode(embedding, sets, all_outputs=every)
-            return [masks[prompts.mask_output] for masks, prompts in zip(prediction.low_res_logits, sets, strict=True)]
+            return list(self._decode_chosen(embedding, sets).low_res_logits[:, 0])
         prediction = self.backbones.segmenter.decode(embedding, sets, multimask_output=True)
         if choice == "largest":
             order = (prediction.low_res_logits > 0).sum(axis=(2, 3))
