@@ -88,9 +88,10 @@ def truth_potential(episode: PromptEpisode, state: PromptState) -> float:
 
 
 def graph_potential(episode: PromptEpisode, state: PromptState) -> float:
-    """The reward of the GPOA paper without ground truth (arXiv:2409.16069), as a potential.
+    """The reward without ground truth of the graph-based agents before us, as a potential.
 
-    Positives should be alike and positives unlike negatives in feature space, and both should be spread over the image:
+    After the five mean edge distances of GPOA (named in DESIGN 5) and the Point Prompt Optimizer (Liu et al., CVPR 2025):
+    positives should be alike and positives unlike negatives in feature space, and both should be spread over the image:
     the mean feature distance across labels, minus that within the positives, plus the three mean physical distances (within
     positives, within negatives, across). A mean over no pair counts as 0, so the value is defined for every set.
     """
