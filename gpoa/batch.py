@@ -11,6 +11,7 @@ What `run_folder` writes below its output folder:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -27,7 +28,8 @@ from PIL import Image
 
 from gpoa import __version__
 from gpoa.atomic import write_atomic
-from gpoa.config import to_dict
+from gpoa.config import LEARNED, to_dict
+from gpoa.datasets.classes import spaced
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image, load_mask, save_mask
@@ -190,9 +192,12 @@ def run_optimize(
     if (prompts / REFERENCE_FILE).is_file():
         segmenter.load_reference(prompts / REFERENCE_FILE)
 
+    learn_once = _learning_folder(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
+
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
         image = load_image(sample.image_path)
+        learn_once()
         improved, search = segmenter.optimize(image, record)
         if trace and search is not None:
             _store_trace(output, sample.stem, image, search)
@@ -264,6 +269,9 @@ def run_folder(
     prepare_folder(output)
     segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
     digest = segmenter.run_digest()
+    learn_once = _learning_folder(
+        segmenter, samples, lambda image, sample: segmenter.initial_prompts(image, sample.image_path.name)
+    )
 
     def work(sample: Sample) -> Item:
         made_from = {"run": digest, "image": _file_digest(sample.image_path)}
@@ -271,6 +279,7 @@ def run_folder(
         if kept is not None and not (trace and kept.status == "ok" and not _trace_path(output, sample.stem).is_file()):
             return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""))
         image = load_image(sample.image_path)
+        learn_once()
         initial = segmenter.initial_prompts(image, sample.image_path.name)
         optimized, search = segmenter.optimize(image, initial)
         mask = segmenter.segment(image, optimized, search)
@@ -288,6 +297,29 @@ def run_folder(
     _write_run_file(output, segmenter, report, command)
     segmenter.backbones.cache.trim()
     return report
+
+
+def _learning_folder(
+    segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: Callable[[np.ndarray, Sample], PromptRecord]
+) -> Callable[[], None]:
+    """A function that teaches the segmenter the first masks of some of the images, evenly spaced, when it is first called;
+    images that cannot be used are passed over (their own turn says why). It does nothing for strategies that do not ask."""
+
+    @functools.cache
+    def learn() -> None:
+        limit = segmenter.config.graph.folder_images
+        if segmenter.config.optimize.strategy not in LEARNED or not limit or len(samples) < 2:
+            return
+        masks = []
+        for sample in (samples[place] for place in spaced(len(samples), limit)):
+            try:
+                image = load_image(sample.image_path)
+                masks.append((image, segmenter.first_mask(image, record_of(image, sample))))
+            except (GpoaError, OSError) as error:
+                logger.debug("%s teaches nothing: %s", sample.image_path, error)
+        segmenter.learn_folder(masks)
+
+    return learn
 
 
 def prepare_folder(folder: Path) -> None:

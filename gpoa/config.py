@@ -195,6 +195,10 @@ class GraphConfig:
     """Groups for the positives of the largest connected components, at most."""
     single_points: bool = False
     """Points may be toggled one by one, not only in groups."""
+    folder_images: int = 12
+    """Images of the folder whose first masks also teach the matcher, for the folder's nodes; 0 is off."""
+    folder_trust: float = 0.3
+    """What a patch of such a mask weighs, where one of the reference weighs 1."""
     horizon: int = 4
     """Toggles after which an episode ends."""
 
@@ -203,6 +207,8 @@ class GraphConfig:
             (0.0 in self.levels, f"--graph.levels {self.levels}: must contain 0, the initial threshold"),
             (len(set(self.levels)) == len(self.levels), f"--graph.levels {self.levels}: one of them twice"),
             (self.component_groups >= 0, f"--graph.component-groups {self.component_groups}: 0 or more"),
+            (self.folder_images >= 0, f"--graph.folder-images {self.folder_images}: 0 or more"),
+            (0 < self.folder_trust <= 1, f"--graph.folder-trust {self.folder_trust}: above 0, at most 1"),
             (self.horizon >= 1, f"--graph.horizon {self.horizon}: at least 1"),
         )
 
@@ -248,8 +254,8 @@ class TrainConfig:
     """Images an update."""
     rollouts: int = 4
     """Rollouts of each image; they share its embedding."""
-    explore: int = 6
-    """Random sets of each image, one toggle from the start, from which only the quality head learns."""
+    explore: int = 8
+    """Sets of each image from which only the quality head learns: the folder's, and random ones of the fixed list."""
     images: int = 16
     """Images of a class that are used, at most, evenly spaced by name."""
     pairs: int = 16
@@ -286,7 +292,7 @@ class TrainConfig:
     """Subtracted from the reward of every toggle."""
     eval_every: int = 25
     """Updates between two evaluations on held-out classes."""
-    margin: float = 0.02
+    margin: float = 0.01
     """The start is left only for a mask whose expected gain is larger; saved with the policy."""
     eval_budget: int = 8
     """Decoder calls an image of an evaluation."""

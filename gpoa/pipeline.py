@@ -28,9 +28,11 @@ from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
-from gpoa.graph.nodes import build_nodes
+from gpoa.geometry import from_low_res_frame
+from gpoa.graph.nodes import PromptSource, build_nodes
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
+from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.nearest import forward_matches
 from gpoa.matching.presence import presence
 from gpoa.matching.reference import Reference, make_reference
@@ -42,7 +44,7 @@ from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
+from gpoa.types import CandidatePoints, ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.policies.graph_policy import GraphPolicy, PolicyCard
@@ -102,6 +104,7 @@ class OneShotSegmenter:
         self.backbones = Backbones(self.config, cache)
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: _Fitted | None = None
+        self._folder: FolderMatcher | None = None
         self._policy: tuple[GraphPolicy, PolicyCard] | None = None
         self.policy_digest: str | None = None
 
@@ -168,6 +171,7 @@ class OneShotSegmenter:
 
     def _learn(self, reference: Reference, segmenter_tokens: np.ndarray, digest: str) -> None:
         """Fits the matcher and its thresholds to labelled patches."""
+        self._folder = None
         matcher = fit_matcher(self.config.matching, reference)
         own_scores = matcher(reference.tokens)
         self._fitted = _Fitted(
@@ -203,6 +207,37 @@ class OneShotSegmenter:
 
         return run_folder(self, targets, Path(output))
 
+    def first_mask(self, image: np.ndarray, record: PromptRecord) -> np.ndarray:
+        """The mask of an initial set on the patch grid: [P] float32, the share of each patch that it covers."""
+        features, embedding = self.backbones.features(image), self.backbones.embedding(image)
+        if record.prompts.is_empty:
+            return np.zeros(len(features.tokens), dtype=np.float32)
+        logits = self._decode_chosen(embedding, [record.prompts]).low_res_logits[0, 0]
+        size = (image.shape[0], image.shape[1])
+        return from_low_res_frame((logits > 0).astype(np.float32), size, features.grid_size).reshape(-1)
+
+    def learn_folder(self, first_masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> OneShotSegmenter:
+        """Learns from first masks of other images of the folder, for the learned strategies; see `gpoa.matching.folder`.
+
+        Args:
+            first_masks: (image [H, W, 3] uint8 RGB, what `first_mask` returned for it); masks that cover nothing are passed
+                over.
+
+        Returns:
+            The segmenter itself.
+
+        Raises:
+            DataError: `fit` was not called.
+        """
+        known = {
+            image_digest(image): (self.backbones.features(image).tokens, mask)
+            for image, mask in first_masks
+            if mask.max() > 0
+        }
+        graph, penalty = self.config.graph, self.config.matching.ridge_lambda
+        self._folder = FolderMatcher(self.fitted.reference, known, graph.folder_trust, penalty)
+        return self
+
     def initial_prompts(self, image: np.ndarray, name: str) -> PromptRecord:
         """From a target to its initial prompt set.
 
@@ -219,8 +254,7 @@ class OneShotSegmenter:
         matches = None
         if config.matching.method == "nearest":
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
-        candidates = make_candidates(score_map, features, config.candidates, matches)
-        prompts = to_prompts(candidates, score_map, features, config.candidates)
+        candidates, prompts = self._to_prompts(score_map, features, matches)
         similarity = presence(fitted.reference, features.tokens)
         present = not prompts.is_empty and similarity >= config.threshold.presence
         return PromptRecord(
@@ -296,6 +330,7 @@ class OneShotSegmenter:
         facts = {
             "policy": self.policy_digest,
             "decoder_calls": episode.decoder_calls,
+            "folder_images": 0 if self._folder is None else len(self._folder),
             "expected_gain": round(result.chosen.gain, 5),
             "start_score": round(result.judged[0].iou, 5),
         }
@@ -345,15 +380,38 @@ class OneShotSegmenter:
         features, embedding, graph = self.backbones.features(image), self.backbones.embedding(image), self.config.graph
         score_map = record.score_map if record.score_map is not None else self._score_map(features)
         size = (image.shape[0], image.shape[1])
-        nodes = build_nodes(record.prompts, score_map, graph, self.config.candidates.dense_gain, size)
+        folder = self._folder_source(image, features)
+        own = PromptSource(record.prompts, score_map)
+        nodes = build_nodes(own, graph, self.config.candidates.dense_gain, size, folder)
         tokens = embedding_tokens(embedding, features.grid_size)
-        view = TargetView(self.fitted.reference, features, score_map, self.fitted.segmenter_reference, tokens)
+        folder_map = None if folder is None else folder.score_map
+        view = TargetView(
+            self.fitted.reference, features, score_map, self.fitted.segmenter_reference, tokens, folder_map
+        )
         segmenter = self.backbones.segmenter
 
         def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:
             return segmenter.decode(embedding, sets, all_outputs=True)
 
         return PromptEpisode(record.image, nodes, view, decode, graph.horizon, graph.single_points, compare)
+
+    def _folder_source(self, image: np.ndarray, features: PatchFeatures) -> PromptSource | None:
+        """The prompts that the reference and the other images of the folder make; None where there are none."""
+        learned = None if self._folder is None else self._folder.fit(leave_out=image_digest(image))
+        if learned is None:
+            return None
+        matcher, threshold = learned
+        score_map = to_score_map(matcher(features.tokens), features.grid_size, self.config.threshold, threshold)
+        prompts = self._to_prompts(score_map, features)[1]
+        return None if prompts.is_empty else PromptSource(prompts, score_map)
+
+    def _to_prompts(
+        self, score_map: ScoreMap, features: PatchFeatures, matches: np.ndarray | None = None
+    ) -> tuple[CandidatePoints, PointPrompts]:
+        """The points of a score map, and the set that they start as."""
+        config = self.config.candidates
+        candidates = make_candidates(score_map, features, config, matches)
+        return candidates, to_prompts(candidates, score_map, features, config)
 
     def _score_map(self, features: PatchFeatures) -> ScoreMap:
         """The matcher's scores of a target."""

@@ -19,7 +19,7 @@ import numpy as np
 from gpoa import __version__
 from gpoa.atomic import write_atomic
 from gpoa.config import GpoaConfig, PolicyConfig, TrackerName, TrainConfig, to_dict
-from gpoa.datasets.classes import LabelledClass
+from gpoa.datasets.classes import LabelledClass, spaced
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -83,6 +83,10 @@ class FolderEpisodes:
         self._episodes: OrderedDict[Pair, PromptEpisode | None] = OrderedDict()
         self._held: list[tuple[str, PromptEpisode]] | None = None
         self._reference: tuple[tuple[Sample, ...], int] | None = None
+        self._folders: dict[str, dict[Path, Sample]] = {}
+        for one in (*train, *held_out):
+            self._folders.setdefault(one.name, {}).update({sample.image_path: sample for sample in one.samples})
+        self._first_masks: dict[tuple, dict[Path, np.ndarray]] = {}
 
     def sample(self, rng: np.random.Generator) -> PromptEpisode:
         """A random pair of a random class; pairs whose object is not found at all are passed over.
@@ -135,6 +139,7 @@ class FolderEpisodes:
             if self._reference != (pair.references, pair.turn):
                 shots = [turned(load_image(one.image_path), _mask(one), pair.turn) for one in pair.references]
                 self.segmenter.fit([image for image, _ in shots], [mask for _, mask in shots])
+                self._learn_folder(pair)
                 self._reference = (pair.references, pair.turn)
             image, truth = load_image(pair.target.image_path), _mask(pair.target, allow_empty=True)
             record = self.segmenter.initial_prompts(image, pair.target.stem)
@@ -145,6 +150,25 @@ class FolderEpisodes:
         if record.prompts.is_empty:
             return None
         return self.segmenter.open_episode(image, record, make_compare(self.config.reward, truth))
+
+    def _learn_folder(self, pair: Pair) -> None:
+        """The other images of the class are the folder; their first masks are remembered for the next pair of the
+        reference."""
+        limit = self.segmenter.config.graph.folder_images
+        others = [one for one in self._folders[pair.name].values() if one not in pair.references]
+        if not limit or not others:
+            return
+        segmenter, known = self.segmenter, self._first_masks.setdefault((pair.references, pair.turn), {})
+        masks = []
+        for path in (others[place].image_path for place in spaced(len(others), limit)):
+            try:
+                image = load_image(path)
+                if path not in known:
+                    known[path] = segmenter.first_mask(image, segmenter.initial_prompts(image, path.name))
+                masks.append((image, known[path]))
+            except GpoaError as error:
+                logger.debug("%s teaches nothing: %s", path, error)
+        segmenter.learn_folder(masks)
 
 
 def spread_pairs(classes: Sequence[LabelledClass], shots: int, count: int) -> list[Pair]:

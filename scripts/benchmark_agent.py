@@ -23,6 +23,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from gpoa.config import GpoaConfig
+from gpoa.datasets.classes import spaced
 from gpoa.datasets.image_io import load_image
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -123,7 +124,7 @@ def release_subset(episode: PromptEpisode, rng: np.random.Generator) -> np.ndarr
     nodes = episode.nodes
     active = nodes.with_output(np.zeros(len(nodes), dtype=bool), 0)
     for kind in (NodeKind.POS, NodeKind.NEG):
-        own = np.flatnonzero(nodes.kind == kind)
+        own = np.flatnonzero((nodes.kind == kind) & ~nodes.from_folder)
         low, high = min(RELEASE_CAP[0], len(own)), min(RELEASE_CAP[1], len(own))
         active[rng.choice(own, int(rng.integers(low, high + 1)), replace=False)] = True
     return active
@@ -140,6 +141,9 @@ def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int
     for seed in range(seeds):
         chosen = release_subset(episode, np.random.default_rng(seed))
         rows.append((f"random 5-20 a label, seed {seed}", bench.final_iou(chosen), 1, ""))
+    for node in np.flatnonzero(episode.nodes.kind == NodeKind.FOLDER):
+        chosen = episode.nodes.toggle(episode.nodes.start, int(node))
+        rows.append(("the folder's prompts, always", bench.final_iou(chosen), 1, ""))
     for budget in budgets:
         fixed = [visit.active for visit in VISITORS["quality"](any_policy, episode, budget)]
         best = max(outputs_of(episode, fixed), key=bench.sam_score)
@@ -172,14 +176,17 @@ def run_reference(
     segmenter: OneShotSegmenter,
     policies: Policies,
     episode: tuple[str, Sample, Sequence[Sample]],
+    count: int,
     budgets: Sequence[int],
     seeds: int,
 ) -> list[dict]:
-    """Rows of one reference; a target in which nothing is found counts with an empty mask for every method."""
-    name, reference, targets = episode
+    """Rows of one reference; a target in which nothing is found is left out. The class's other images are the folder."""
+    name, reference, others = episode
     segmenter.fit(load_image(reference.image_path), truth_of(reference))
+    folder = [load_image(others[place].image_path) for place in spaced(len(others), segmenter.config.graph.folder_images)]
+    segmenter.learn_folder([(image, segmenter.first_mask(image, segmenter.initial_prompts(image, ""))) for image in folder])
     rows = []
-    for sample in targets:
+    for sample in others[:count]:
         image, truth = load_image(sample.image_path), truth_of(sample)
         record = segmenter.initial_prompts(image, sample.stem)
         if record.prompts.is_empty:
@@ -262,10 +269,10 @@ def main() -> int:
             if path.stat().st_size == 0:
                 writer.writeheader()
             for name in classes[part::parts]:
-                for reference, targets in class_episodes(args.bench / name, args.references, args.targets):
+                for reference, others in class_episodes(args.bench / name, args.references, sys.maxsize):
                     if (name, reference.stem) not in done:
-                        one = (name, reference, targets)
-                        writer.writerows(run_reference(segmenter, policies, one, args.budgets, args.seeds))
+                        one = (name, reference, others)
+                        writer.writerows(run_reference(segmenter, policies, one, args.targets, args.budgets, args.seeds))
                         file.flush()
                 print(f"{name} done", file=sys.stderr, flush=True)
     rows = [row for row in read_rows(args.output) if row["class"] in classes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from gpoa.config import GraphConfig
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
 from gpoa.geometry import patch_centers_original
-from gpoa.graph.nodes import PromptNodes, build_nodes
+from gpoa.graph.nodes import PromptNodes, PromptSource, build_nodes
 from gpoa.matching.candidates import to_mask_prompt
 from gpoa.matching.reference import Reference
 from gpoa.matching.relational_maps import TargetView
@@ -47,9 +48,16 @@ def make_prompts(features: PatchFeatures, dense: bool = True) -> PointPrompts:
     )
 
 
-def make_nodes(config: GraphConfig = CONFIG, dense: bool = True) -> PromptNodes:
+def make_folder_source() -> PromptSource:
+    """What the other images say: the object is one patch larger, and lies further left."""
+    values = np.roll(make_score_map().values, -1, axis=1) + 1
+    return PromptSource(replace(make_prompts(make_features()), mask_prompt=None), replace(make_score_map(), values=values))
+
+
+def make_nodes(config: GraphConfig = CONFIG, dense: bool = True, folder: bool = False) -> PromptNodes:
     """The nodes of the image."""
-    return build_nodes(make_prompts(make_features(), dense), make_score_map(), config, 4.0, SIZE)
+    own = PromptSource(make_prompts(make_features(), dense), make_score_map())
+    return build_nodes(own, config, 4.0, SIZE, make_folder_source() if folder else None)
 
 
 def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:
@@ -80,6 +88,7 @@ def make_episode(
     config: GraphConfig = CONFIG,
     answer: Callable[[Sequence[PointPrompts]], MaskPrediction] = decode,
     reward: str = "iou",
+    folder: bool = False,
 ) -> PromptEpisode:
     """An episode; with `truth` as in training, without as at inference."""
     features = make_features()
@@ -87,6 +96,7 @@ def make_episode(
     known[2:6, 2:6] = 1
     other = Reference(make_features(3).tokens, known.reshape(-1))
     reference = Reference(make_features(1).tokens, known.reshape(-1))
-    view = TargetView(reference, features, make_score_map(), other, make_features(2).tokens)
+    folder_map = make_folder_source().score_map if folder else None
+    view = TargetView(reference, features, make_score_map(), other, make_features(2).tokens, folder_map)
     compare = None if truth is None else make_compare(reward, truth)
-    return PromptEpisode("test", make_nodes(config), view, answer, config.horizon, config.single_points, compare)
+    return PromptEpisode("test", make_nodes(config, folder=folder), view, answer, config.horizon, config.single_points, compare)

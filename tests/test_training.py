@@ -134,6 +134,8 @@ def test_episodes_are_the_same_in_training_and_at_inference(data: Path):
     pair = source.pairs[0][0]
     trained = source._make(pair)
     served_by = OneShotSegmenter(GpoaConfig()).fit(pair.references[0].image_path, pair.references[0].mask_path)
+    others = [load_image(one.image_path) for one in classes[0].samples if one not in pair.references]
+    served_by.learn_folder([(one, served_by.first_mask(one, served_by.initial_prompts(one, ""))) for one in others])
     image = load_image(pair.target.image_path)
     served = served_by.open_episode(image, served_by.initial_prompts(image, "x"))
     one, two = observe(trained, trained.start()), observe(served, served.start())

@@ -122,6 +122,9 @@ def _samples(folder: Path) -> list[Sample]:
 
 def _spaced(samples: Sequence[Sample], limit: int) -> list[Sample]:
     """At most so many, evenly spaced."""
-    if not limit or len(samples) <= limit:
-        return list(samples)
-    return [samples[place] for place in np.linspace(0, len(samples) - 1, limit).round().astype(int)]
+    return [samples[place] for place in spaced(len(samples), limit or len(samples))]
+
+
+def spaced(count: int, limit: int) -> list[int]:
+    """Places of at most so many of `count` things, evenly spaced, first and last among them."""
+    return list(range(count)) if count <= limit else np.linspace(0, count - 1, limit).round().astype(int).tolist()

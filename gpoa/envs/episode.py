@@ -107,9 +107,9 @@ class PromptEpisode:
     def legal(self, state: PromptState) -> np.ndarray:
         """[N + 1] bool: which actions may be taken. STOP always may; a toggle may not empty the set, nor undo the last one,
         nor change nothing."""
-        allowed = np.ones(len(self.nodes) + 1, dtype=bool)
+        allowed = np.append(self.nodes.reachable(state.active), True)
         if not self.single_points:
-            allowed[:-1] = self.nodes.kind >= NodeKind.DENSE
+            allowed[:-1] &= self.nodes.kind >= NodeKind.DENSE
         if state.last >= 0:
             allowed[state.last] = False
         for node in np.flatnonzero(allowed[:-1]):

@@ -61,9 +61,10 @@ def node_features(
     Returns:
         [N, len(NODE_FEATURES)] float32.
     """
-    score, other = (image_maps[IMAGE_MAPS.index(name)].reshape(-1) for name in ("score", "segmenter_score"))
+    names = ("score", "segmenter_score", "folder_score")
+    score, other, folder = (image_maps[IMAGE_MAPS.index(name)].reshape(-1) for name in names)
     mask, logit, reproduced, contrast, segmenter = maps.reshape(len(MASK_MAPS), -1)
-    over = support @ np.stack([score, mask, logit / 10, reproduced, contrast, segmenter, other], axis=1)  # [N, 7]
+    over = support @ np.stack([score, mask, logit / 10, reproduced, contrast, segmenter, other, folder], axis=1)  # [N, 8]
     sign = np.where(nodes.kind == NodeKind.NEG, -1.0, 1.0)
     groups = np.flatnonzero(nodes.kind == NodeKind.GROUP)
     on = active.astype(np.float32)
@@ -84,6 +85,8 @@ def node_features(
         "contrast": over[:, 4],
         "segmenter_contrast": over[:, 5],
         "segmenter_score": over[:, 6],
+        "folder_score": over[:, 7],
+        "from_folder": nodes.from_folder,
         "disagreement": asked - over[:, 1],
         "sign": sign,
         "toggled_last": np.arange(len(nodes)) == last,

@@ -5,9 +5,9 @@ PyG's `HeteroConv` drops types without edges, and `Batch` fails on a key that on
 
 from __future__ import annotations
 
-NODE_TYPES = ("pos", "neg", "dense", "box", "group", "output")
+NODE_TYPES = ("pos", "neg", "dense", "box", "group", "output", "folder")
 POINT_TYPES = ("pos", "neg")
-REGION_TYPES = ("dense", "box")
+REGION_TYPES = ("dense", "box", "folder")
 
 DISTANCE_EDGES = tuple(
     (source, relation, target) for relation in ("feature", "physical") for source in POINT_TYPES for target in POINT_TYPES
@@ -41,11 +41,13 @@ NODE_FEATURES = (
     "contrast",
     "segmenter_contrast",
     "segmenter_score",
+    "folder_score",
+    "from_folder",
     "disagreement",
     "sign",
     "toggled_last",
 )
 """Per node: is it on; its rank; its level; share of the image that it speaks about; then means over its support of the
-score map, the mask, its logits, the mask reproduced from the features, the contrast, and contrast and score in the
-segmenter's embedding; how far the mask departs from what the node asks for; +1 for foreground, -1 for background prompts;
+score map, the mask, its logits, the mask reproduced from the features, the contrast, contrast and score in the segmenter's
+embedding, and the folder's score map; whether it was made from that map; how far the mask departs from what the node asks for; +1 for foreground, -1 for background prompts;
 whether the last action was this node."""

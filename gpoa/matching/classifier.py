@@ -88,9 +88,7 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     Returns:
         The matcher; scores lie about in [-1, 1].
     """
-    share = reference.foreground
-    # Where no patch is covered by half (a tiny object), the patches covered most stand for it.
-    share = share if share.max() >= 0.5 else share / share.max()
+    share = patch_shares(reference.foreground)
     rest = np.maximum(1 - share, 1e-9)  # never no background at all
     count = len(share)
     # A patch counts for both classes, by the share that each covers; so the edge of the mask is not a label error.
@@ -102,7 +100,31 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     centred = reference.tokens - mean_token
     weighted = centred * weight[:, None]
     # The products run in float32 (the judge fits one ridge a trial), the solve in float64.
-    gram = (weighted.T @ centred).astype(np.float64) + penalty * np.eye(centred.shape[1])
-    slope = np.linalg.solve(gram, weighted.T @ (target - mean_target)).astype(np.float32)
-    intercept = mean_target - mean_token @ slope
+    gram = (weighted.T @ centred).astype(np.float64)
+    return linear_matcher(gram, weighted.T @ (target - mean_target), mean_token, mean_target, penalty)
+
+
+def linear_matcher(
+    gram: np.ndarray, moment: np.ndarray, mean_token: np.ndarray, mean_target: float, penalty: float
+) -> Matcher:
+    """The matcher of a ridge regression, from the weighted products of centred tokens.
+
+    Args:
+        gram: [D, D] float64 products of the tokens.
+        moment: [D] products of tokens and targets.
+        mean_token: [D] weighted mean of the tokens.
+        mean_target: weighted mean of the targets.
+        penalty: L2 penalty on the weights.
+
+    Returns:
+        The matcher.
+    """
+    slope = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).astype(np.float32)
+    intercept = np.float32(mean_target - mean_token @ slope)
     return lambda tokens: tokens @ slope + intercept
+
+
+def patch_shares(foreground: np.ndarray) -> np.ndarray:
+    """[R] how far each patch is foreground; where none is covered by half (a tiny object), the patches covered most stand
+    for it."""
+    return foreground if foreground.max() >= 0.5 else foreground / foreground.max()

@@ -20,8 +20,8 @@ from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.types import PatchFeatures, ScoreMap
 
-IMAGE_MAPS = ("score", "probability", "soft_knn", "foreground_cosine", "background_cosine", "margin", "segmenter_score")
-"""Maps of a target that do not depend on a mask."""
+IMAGE_MAPS = ("score", "probability", "soft_knn", "foreground_cosine", "background_cosine", "margin", "segmenter_score", "folder_score")
+"""Maps of a target that do not depend on a mask; the last one is the first where there is no folder."""
 MASK_MAPS = ("mask", "logit", "reproduced", "contrast", "segmenter_contrast")
 """Maps of a target that depend on a mask."""
 REFERENCE_MAPS = ("mask", "reverse", "contrast", "segmenter_reverse")
@@ -39,6 +39,7 @@ SCALARS = (
     "segmenter_agreement",
     "segmenter_reverse",
     "segmenter_mean_score",
+    "folder_agreement",
 )
 JUDGE_WIDTH = 256
 RIDGE_PENALTY = 10.0
@@ -73,6 +74,7 @@ class TargetView:
         score_map: the target's scores.
         segmenter_reference: the labelled patches in the segmenter's own embedding.
         segmenter_tokens: [P, C] float32 the target in that embedding, unit length.
+        folder_map: the target's scores where the other images of the folder have a say (`matching.folder`), or None.
     """
 
     reference: Reference
@@ -80,6 +82,7 @@ class TargetView:
     score_map: ScoreMap
     segmenter_reference: Reference
     segmenter_tokens: np.ndarray
+    folder_map: ScoreMap | None = None
     image_maps: np.ndarray = field(init=False)
     """[len(IMAGE_MAPS), h, w] float32."""
 
@@ -102,6 +105,7 @@ class TargetView:
             tokens @ _unit(reference.tokens[~labels].mean(axis=0)),
             fit_margin(reference, MARGIN_NEIGHBOURS)(tokens),
             self._segmenter_score(),
+            (self.score_map if self.folder_map is None else self.folder_map).logits.reshape(-1),
         ]
         return np.stack(parts).reshape(len(IMAGE_MAPS), *self.features.grid_size).astype(np.float32)
 
@@ -134,6 +138,7 @@ class TargetView:
         reproduced, contrast, reverse, back_contrast = self._compare(mask.reshape(-1))
         segmenter_contrast, segmenter_reverse = self._compare_embeddings(mask.reshape(-1))
         segmenter_score = self.image_maps[IMAGE_MAPS.index("segmenter_score")]
+        folder_score = self.image_maps[IMAGE_MAPS.index("folder_score")]
         known = self.reference.foreground
         scalars = (
             float(np.clip(predicted_iou, 0, 1)),
@@ -148,6 +153,7 @@ class TargetView:
             soft_iou(mask, _sigmoid(2 * segmenter_score)),
             soft_iou(known, (segmenter_reverse > 0).astype(np.float32)),
             float((mask * segmenter_score).sum() / (mask.sum() + 1e-3)),
+            soft_iou(mask, _sigmoid(2 * folder_score)),
         )
         over = (reproduced, contrast, segmenter_contrast)
         maps = np.stack([mask, smooth, *(part.reshape(grid) for part in over)])

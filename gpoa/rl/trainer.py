@@ -32,7 +32,7 @@ from gpoa.policies.quality import quality_loss
 from gpoa.rl import losses
 from gpoa.rl.evaluate import Evaluation, evaluate_policy
 from gpoa.rl.rollout import Rollouts, epsilon_greedy, play, prefetch, sample_actions
-from gpoa.search.agent import fixed_order
+from gpoa.search.agent import fixed_sets
 from gpoa.search.keep_best import mask_parts
 from gpoa.tracking.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
@@ -133,13 +133,12 @@ class Trainer:
         return scalars
 
     def _explore(self, episodes: list[PromptEpisode]) -> list[list[PromptState]]:
-        """Random sets one toggle away from the start, for the quality head: the masks that it will have to choose from."""
+        """The first two sets of the fixed list and random other ones, for the quality head: what it will have to choose from."""
         explored = []
         for episode in episodes:
-            start, legal = episode.start(), episode.legal(episode.start())
-            nodes = [node for node in fixed_order(episode.nodes) if legal[node]]
-            picked = self.rng.permutation(len(nodes))[: self.config.explore]
-            explored.append([start, *(episode.step(start, nodes[place]) for place in picked)])
+            states = [state for _, state in fixed_sets(episode)]
+            picked = 2 + self.rng.permutation(max(len(states) - 2, 0))[: max(self.config.explore - 1, 0)]
+            explored.append(states[:2] + [states[place] for place in picked])
         pairs = [(episode, state) for episode, states in zip(episodes, explored, strict=True) for state in states]
         prefetch(self.executor, [episode for episode, _ in pairs], [state for _, state in pairs])
         return explored

@@ -107,12 +107,10 @@ def visit_best_first(policy: GraphPolicy, episode: PromptEpisode, budget: int) -
 
 
 def visit_fixed(policy: GraphPolicy, episode: PromptEpisode, budget: int) -> list[Visit]:
-    """One toggle away from the start, in one order for all images: the control for what the policy adds."""
+    """The first sets of one list for all images: the control for what the policy adds."""
     seen = _Seen(episode, budget)
-    seen.add("start", episode.nodes.start)
-    for node in fixed_order(episode.nodes):
-        after = episode.nodes.toggle(episode.nodes.start, node)
-        if episode.legal(episode.start())[node] and not seen.add(node_name(episode.nodes, node), after):
+    for name, state in fixed_sets(episode):
+        if not seen.add(name, state.active):
             break
     return seen.visits
 
@@ -124,13 +122,32 @@ VISITORS: dict[str, Visitor] = {
 }
 
 
-def fixed_order(nodes: PromptNodes) -> list[int]:
-    """Nodes from the most to the least drastic: dense prompts by distance from the start's, groups, the box."""
-    dense = [int(node) for node in np.flatnonzero((nodes.kind == NodeKind.DENSE) & ~nodes.start)]
-    off = [int(node) for node in np.flatnonzero((nodes.kind == NodeKind.DENSE) & nodes.start)]
-    groups = [int(node) for node in np.flatnonzero(nodes.kind == NodeKind.GROUP)]
+def fixed_sets(episode: PromptEpisode) -> Iterator[tuple[str, PromptState]]:
+    """(name, state) of the start, of the folder's set, of all that is one toggle from that, and one toggle from the start."""
+    start, folders = episode.start(), np.flatnonzero(episode.nodes.kind == NodeKind.FOLDER).tolist()
+    yield "start", start
+    sides = [(start, "start")]
+    for folder in folders:
+        other = episode.step(start, folder)
+        yield node_name(episode.nodes, folder), other
+        if not episode.ended(other):
+            sides.insert(0, (other, node_name(episode.nodes, folder)))
+    for state, path in sides:
+        legal = episode.legal(state)
+        for node in fixed_order(episode.nodes, state.active):
+            if legal[node]:
+                yield name_step(path, node_name(episode.nodes, node)), episode.step(state, node)
+
+
+def fixed_order(nodes: PromptNodes, active: np.ndarray) -> list[int]:
+    """Nodes that change a set, from the most to the least drastic: dense prompts by distance from the one that is on, groups,
+    the box."""
+    side = nodes.reachable(active)
+    dense = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.DENSE) & ~active)]
+    off = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.DENSE) & active)]
+    groups = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.GROUP))]
     groups.sort(key=lambda node: -int(nodes.members[node].sum()))
-    box = [int(node) for node in np.flatnonzero(nodes.kind == NodeKind.BOX)]
+    box = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.BOX))]
     dense.sort(key=lambda node: abs(nodes.level[node]))
     return [node for pair in _interleave(dense, off + groups) for node in pair] + box
 
@@ -146,7 +163,7 @@ def node_name(nodes: PromptNodes, node: int) -> str:
         return f"{len(members)} {label}"
     if kind == NodeKind.OUTPUT:
         return f"output {int(node - np.flatnonzero(nodes.kind == NodeKind.OUTPUT)[0])}"
-    return f"{kind.name.lower()} {int(node)}" if kind <= NodeKind.NEG else "box"
+    return f"{kind.name.lower()} {int(node)}" if kind <= NodeKind.NEG else kind.name.lower()
 
 
 def name_step(path: str, step: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gpoa.graph.nodes import NodeKind, PromptNodes
-from tests.episodes import CONFIG, make_features, make_nodes, make_prompts
+from gpoa.matching.candidates import to_box, to_mask_prompt
+from tests.episodes import SIZE, make_folder_source, CONFIG, make_features, make_nodes, make_prompts
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def _of(nodes: PromptNodes, kind: NodeKind) -> np.ndarray:
 def test_kinds_and_their_numbers(nodes: PromptNodes):
     counts = [len(_of(nodes, kind)) for kind in NodeKind]
     # 3 + 3 points, 3 levels, the box, groups {2, 1} of each label, 4 outputs.
-    assert counts == [3, 3, 3, 1, 4, 4]
+    assert counts == [3, 3, 3, 1, 4, 4, 0]
 
 
 def test_start_is_the_initial_set(nodes: PromptNodes):
@@ -83,8 +84,41 @@ def test_supports_are_weights(nodes: PromptNodes):
 
 def test_no_points_at_all():
     empty = replace(make_prompts(make_features()), point_coords=np.zeros((0, 2), np.float32), point_labels=np.zeros(0, int))
-    from gpoa.graph.nodes import build_nodes
-    from tests.episodes import SIZE, make_score_map
+    from gpoa.graph.nodes import PromptSource, build_nodes
+    from tests.episodes import make_score_map
 
-    nodes = build_nodes(empty, make_score_map(), CONFIG, 4.0, SIZE)
-    assert [len(_of(nodes, kind)) for kind in NodeKind] == [0, 0, 3, 1, 0, 4]
+    nodes = build_nodes(PromptSource(empty, make_score_map()), CONFIG, 4.0, SIZE)
+    assert [len(_of(nodes, kind)) for kind in NodeKind] == [0, 0, 3, 1, 0, 4, 0]
+
+
+def test_the_folder_replaces_the_whole_set():
+    nodes = make_nodes(folder=True)
+    assert [len(_of(nodes, kind)) for kind in NodeKind] == [6, 6, 6, 2, 8, 4, 1]
+    folder = _of(nodes, NodeKind.FOLDER)[0]
+    on = nodes.toggle(nodes.toggle(nodes.start, 0), folder)  # whatever was changed before
+    assert on[folder] and nodes.from_folder[on & (nodes.kind <= NodeKind.BOX)].all()
+    source, made = make_folder_source(), nodes.to_prompts(on)
+    np.testing.assert_array_equal(made.point_coords, source.prompts.point_coords)
+    assert made.mask_prompt is None  # this source gives no dense prompt
+    np.testing.assert_array_equal(nodes.toggle(on, folder), nodes.start)
+    level = [node for node in _of(nodes, NodeKind.DENSE) if nodes.from_folder[node] and nodes.level[node] == 0][0]
+    dense = nodes.to_prompts(nodes.toggle(on, level)).mask_prompt
+    np.testing.assert_array_equal(dense, to_mask_prompt(source.score_map, SIZE, 4.0))
+    box = [node for node in _of(nodes, NodeKind.BOX) if nodes.from_folder[node]][0]
+    np.testing.assert_array_equal(nodes.to_prompts(nodes.toggle(on, box)).box, to_box(source.score_map, SIZE))
+
+
+def test_only_one_side_can_be_reached():
+    nodes = make_nodes(folder=True)
+    free = (nodes.kind == NodeKind.FOLDER) | (nodes.kind == NodeKind.OUTPUT)
+    np.testing.assert_array_equal(nodes.reachable(nodes.start), ~nodes.from_folder | free)
+    on = nodes.toggle(nodes.start, _of(nodes, NodeKind.FOLDER)[0])
+    np.testing.assert_array_equal(nodes.reachable(on), nodes.from_folder | free)
+
+
+def test_the_folder_does_not_change_what_the_reference_says():
+    alone, both = make_nodes(), make_nodes(folder=True)
+    one, two = alone.to_prompts(alone.start), both.to_prompts(both.start)
+    np.testing.assert_array_equal(one.point_coords, two.point_coords)
+    np.testing.assert_array_equal(one.mask_prompt, two.mask_prompt)
+    np.testing.assert_allclose(both.support.sum(axis=1)[both.kind != NodeKind.OUTPUT], 1, rtol=1e-5)

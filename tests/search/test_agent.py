@@ -9,7 +9,7 @@ import torch
 from gpoa.config import PolicyConfig
 from gpoa.graph.nodes import NodeKind
 from gpoa.policies.graph_policy import GraphPolicy
-from gpoa.search.agent import VISITORS, fixed_order, node_name, run_agent
+from gpoa.search.agent import VISITORS, fixed_order, fixed_sets, node_name, run_agent
 from gpoa.search.trials import to_trials
 from tests.episodes import make_episode, make_nodes
 
@@ -62,11 +62,26 @@ def test_a_large_margin_keeps_the_start(policy: GraphPolicy):
 
 def test_fixed_order_has_every_useful_node_once():
     nodes = make_nodes()
-    order = fixed_order(nodes)
+    order = fixed_order(nodes, nodes.start)
     kinds = [NodeKind(int(nodes.kind[node])) for node in order]
     assert len(set(order)) == len(order) == 3 + 4 + 1
     assert kinds[0] == NodeKind.DENSE and kinds[-1] == NodeKind.BOX
     assert node_name(nodes, order[0]) in ("dense -0.5", "dense +0.5")
+
+
+def test_fixed_sets_begin_with_the_folder():
+    episode = make_episode(folder=True)
+    sets = list(fixed_sets(episode))
+    names = [name for name, _ in sets]
+    assert names[:2] == ["start", "folder"] and all(name.startswith("folder, ") for name in names[2:9])
+    assert len(set(names)) == len(names) and "dense +0.5" in names
+    folder = int(np.flatnonzero(episode.nodes.kind == NodeKind.FOLDER)[0])
+    for name, state in sets:
+        assert state.active[folder] == name.startswith("folder")
+
+
+def test_fixed_sets_without_a_folder():
+    assert all("folder" not in name for name, _ in fixed_sets(make_episode()))
 
 
 def test_trials_reproduce_the_prompts(policy: GraphPolicy):
