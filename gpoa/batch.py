@@ -57,6 +57,7 @@ class Item:
         stem: the name under which its files are stored.
         status: ok; absent, the object was not found; kept, already there; failed.
         confidence: the judge's score in [0, 1], or None.
+        doubtful: the quality head expects so little of the mask that the object may be absent; the mask is there all the same.
         choice: which prompt set the optimiser chose.
         seconds: time spent.
         error: one line, where it failed.
@@ -66,6 +67,7 @@ class Item:
     status: str = "ok"
     confidence: float | None = None
     choice: str = ""
+    doubtful: bool = False
     seconds: float = 0.0
     error: str = ""
 
@@ -98,6 +100,8 @@ class Report:
         """One line for people."""
         done = [f"{self.count('ok')} segmented"]
         done += [f"{self.count(name)} {text}" for name, text in NOTED.items() if self.count(name)]
+        doubtful = sum(item.doubtful for item in self.items)
+        done += [f"{doubtful} doubtful, the object may be absent"] if doubtful else []
         left = self.total - len(self.items)
         done += [f"{left} not reached (interrupted; run the same command to go on)"] if left else []
         return f"{', '.join(done)} of {self.total} images in {self.seconds:.1f} s"
@@ -202,7 +206,8 @@ def run_optimize(
         if trace and search is not None:
             _store_trace(output, sample.stem, image, search)
         write_prompts(output / f"{sample.stem}.json", improved)
-        return Item(sample.stem, improved.status, improved.confidence, search.best.name if search else "")
+        choice = search.best.name if search else ""
+        return Item(sample.stem, improved.status, improved.confidence, choice, _is_doubtful(improved))
 
     return process(samples, work, "optimize")
 
@@ -233,7 +238,7 @@ def run_segment(
         record = read_prompts(prompts / f"{sample.stem}.json")
         mask = segmenter.segment(image, record)
         _store_mask(output, sample.stem, image, mask, record)
-        return Item(sample.stem, record.status, record.confidence)
+        return Item(sample.stem, record.status, record.confidence, doubtful=_is_doubtful(record))
 
     report = process(samples, work, "segment")
     _finish(output, samples, report, coco, [])
@@ -277,7 +282,7 @@ def run_folder(
         made_from = {"run": digest, "image": _file_digest(sample.image_path)}
         kept = _kept(output, sample.stem, made_from)
         if kept is not None and not (trace and kept.status == "ok" and not _trace_path(output, sample.stem).is_file()):
-            return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""))
+            return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
         image = load_image(sample.image_path)
         learn_once()
         initial = segmenter.initial_prompts(image, sample.image_path.name)
@@ -290,7 +295,8 @@ def run_folder(
         # Written last: this file says that everything else of the image is there.
         done = replace(optimized, provenance={**optimized.provenance, "made_from": made_from})
         write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
-        return Item(sample.stem, optimized.status, optimized.confidence, search.best.name if search else "")
+        choice = search.best.name if search else ""
+        return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
 
     report = process(samples, work, "gpoa run")
     _finish(output, samples, report, coco, segmenter.shots)
@@ -308,7 +314,7 @@ def _learning_folder(
     @functools.cache
     def learn() -> None:
         limit = segmenter.config.graph.folder_images
-        if segmenter.config.optimize.strategy not in LEARNED or not limit or len(samples) < 2:
+        if segmenter.strategy not in LEARNED or not limit or len(samples) < 2:
             return
         masks = []
         for sample in (samples[place] for place in spaced(len(samples), limit)):
@@ -414,6 +420,10 @@ def _finish(
         write_coco(coco, [(s.image_path.name, load_mask(_mask_path(output, s), allow_empty=True)) for s in finished])
 
 
+def _is_doubtful(record: PromptRecord) -> bool:
+    return record.status == "ok" and bool(record.provenance.get("doubtful"))
+
+
 def _mask_path(output: Path, sample: Sample) -> Path:
     return output / "masks" / f"{sample.stem}.png"
 
@@ -422,7 +432,9 @@ def _caption(item: Item) -> str:
     """Name and confidence."""
     if item.confidence is None:
         return item.stem
-    return f"{item.stem}   {item.confidence:.2f}" if item.confidence > 0 else f"{item.stem}   not found"
+    if item.confidence <= 0:
+        return f"{item.stem}   not found"
+    return f"{item.stem}   {item.confidence:.2f}" + ("   absent?" if item.doubtful else "")
 
 
 def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, command: str) -> None:

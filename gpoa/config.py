@@ -17,7 +17,7 @@ from gpoa.errors import ConfigError
 MatcherName = Literal["nearest", "margin", "soft-knn", "ridge"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
-StrategyName = Literal["none", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"]
+StrategyName = Literal["auto", "none", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"]
 LEARNED = ("agent", "agent-search", "quality")
 """Strategies that need a trained policy."""
 JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"]
@@ -147,13 +147,13 @@ class CandidatesConfig:
 class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
-    strategy: StrategyName = "none"
-    """none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
+    strategy: StrategyName = "auto"
+    """auto: quality, where a policy fits the models and settings in use, else none; none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
     sets; greedy: toggle one group at a time; agent: the trained policy toggles nodes until it stops; agent-search: it
-    looks at its most probable sets until the budget is spent; quality: a fixed list of toggles. The last three keep the
-    best set by the trained quality head."""
+    looks at its most probable sets until the budget is spent; quality: a fixed list of sets. The last three keep the best
+    set by the trained quality head, and learn from the other images of the folder."""
     policy: str | None = None
-    """agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
+    """auto, agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
     budget: int = 8
     """Decoder calls an image, the start included."""
     judge: JudgeName = "mixed"

@@ -22,11 +22,11 @@ import numpy as np
 from gpoa import config as config_module
 from gpoa.atomic import write_atomic
 from gpoa.backbones import Backbones
-from gpoa.config import LEARNED, GpoaConfig
+from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
-from gpoa.errors import DataError, PromptError
+from gpoa.errors import DataError, ModelError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.geometry import from_low_res_frame
 from gpoa.graph.nodes import PromptSource, build_nodes
@@ -105,6 +105,7 @@ class OneShotSegmenter:
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: _Fitted | None = None
         self._folder: FolderMatcher | None = None
+        self._auto: StrategyName | None = None
         self._policy: tuple[GraphPolicy, PolicyCard] | None = None
         self.policy_digest: str | None = None
 
@@ -290,13 +291,13 @@ class OneShotSegmenter:
         if record.status == "absent" or record.prompts.is_empty:
             return replace(record, status="absent", confidence=0.0), None
         settings = self.config.optimize
-        if settings.strategy in LEARNED:
+        if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
         search = Search(lambda sets: self._decode_chosen(embedding, sets), judge, settings.budget)
         rng = np.random.default_rng(settings.seed)
-        result = optimize(settings.strategy, record.prompts, search, rng, settings.margin)
+        result = optimize(self.strategy, record.prompts, search, rng, settings.margin)
         facts = {
             "judge": settings.judge,
             "decoder_calls": len(result.trials),
@@ -306,7 +307,7 @@ class OneShotSegmenter:
 
     def _improved(self, record: PromptRecord, best: Trial, facts: dict[str, Any]) -> PromptRecord:
         """The record with the prompts of a trial, and with how they came about."""
-        how = {"stage": "optimized", "strategy": self.config.optimize.strategy, "choice": best.name, **facts}
+        how = {"stage": "optimized", "strategy": self.strategy, "choice": best.name, **facts}
         return replace(
             record,
             prompts=best.prompts,
@@ -324,17 +325,42 @@ class OneShotSegmenter:
         settings, (policy, card) = self.config.optimize, self.policy
         episode = self.open_episode(image, record)
         margin = card.calibration["margin"]
-        result = run_agent(policy, episode, settings.budget, settings.strategy, margin)
+        result = run_agent(policy, episode, settings.budget, self.strategy, margin)
         trials = to_trials(episode, result)
         best = next(trial for trial, judged in trials if judged is result.chosen)
         facts = {
             "policy": self.policy_digest,
             "decoder_calls": episode.decoder_calls,
             "folder_images": 0 if self._folder is None else len(self._folder),
+            "doubtful": result.chosen.iou < card.calibration.get("absent", 0.0),
             "expected_gain": round(result.chosen.gain, 5),
             "start_score": round(result.judged[0].iou, 5),
         }
         return self._improved(record, best, facts), Optimized(best, [trial for trial, _ in trials])
+
+    @property
+    def strategy(self) -> StrategyName:
+        """The strategy in use: what `auto` stands for here.
+
+        Raises:
+            ModelError: a policy that the user named cannot be used.
+        """
+        settings = self.config.optimize
+        if settings.strategy != "auto":
+            return settings.strategy
+        # A user's own prompts without a reference that says what the object is, or another way to make a mask of them.
+        if self._fitted is None or self.config.segment != SegmentConfig():
+            return "none"
+        if self._auto is None:
+            try:
+                fits = self.policy[1].models == self.backbones.ids
+            except ModelError as error:
+                if settings.policy is not None:
+                    raise
+                logger.warning("prompts are not optimised: %s", error)
+                fits = False
+            self._auto = "quality" if fits else "none"
+        return self._auto
 
     @property
     def policy(self) -> tuple[GraphPolicy, PolicyCard]:
@@ -349,13 +375,11 @@ class OneShotSegmenter:
             path = find_policy(self.config.optimize.policy)
             self._policy = load_policy(path, self.config)
             self.policy_digest = config_module.digest(path.read_bytes().hex())
-            trained_with = self._policy[1].models
+            trained_with, asked = self._policy[1].models, self.config.optimize.strategy
             if trained_with != self.backbones.ids:
-                logger.warning(
-                    "the policy was trained with %s, in use are %s: what it expects may be off",
-                    _names(trained_with),
-                    _names(self.backbones.ids),
-                )
+                then = "prompts are not optimised" if asked == "auto" else "what it expects may be off"
+                used = _names(self.backbones.ids)
+                logger.warning("the policy was trained with %s, in use are %s: %s", _names(trained_with), used, then)
         return self._policy
 
     def open_episode(
@@ -455,7 +479,7 @@ class OneShotSegmenter:
 
     def run_digest(self) -> str:
         """Names everything that shapes the mask of an image."""
-        if self.config.optimize.strategy in LEARNED:
+        if self.strategy in LEARNED:
             _ = self.policy  # loaded before the first image, so that a wrong one is refused at once
             return config_module.digest(
                 self.prompt_digest(), self.config.optimize, self.config.segment, self.config.graph, self.policy_digest

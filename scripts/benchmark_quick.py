@@ -37,11 +37,12 @@ from gpoa.pipeline import OneShotSegmenter
 from gpoa.types import Sample
 
 FIELDS = ("class", "reference", "method", "image", "iou", "confidence", "status", "calls", "seconds")
-BASELINE, START = "original", "default"
+BASELINE, START = "original", "start"
 
 
 def methods() -> dict[str, GpoaConfig]:
-    """What is compared: the original prompts, the matchers with one decoder call, the strategies on ours."""
+    """What is compared: the original prompts, the matchers with one decoder call, the untrained strategies on ours; the learned
+    ones, which want a folder, are in `benchmark_agent.py`."""
     default = GpoaConfig()
     once = replace(default, optimize=OptimizeConfig(strategy="none"))
     last_layer = FeaturesConfig(layers=(12,))
@@ -63,15 +64,15 @@ def methods() -> dict[str, GpoaConfig]:
     }
     named[START] = once
     for matcher in ("margin", "soft-knn"):
-        named[f"default, {matcher}"] = replace(once, matching=replace(default.matching, method=matcher))
-    named["default, last layer only"] = replace(once, features=last_layer)
-    named["default, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
-    named["default, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))
-    named["default, a call a component"] = replace(once, segment=SegmentConfig(mode="components"))
-    for strategy in ("random", "best-of-n", "greedy", "agent", "agent-search", "quality"):
-        named[f"default + {strategy}"] = replace(default, optimize=replace(default.optimize, strategy=strategy))
+        named[f"start, {matcher}"] = replace(once, matching=replace(default.matching, method=matcher))
+    named["start, last layer only"] = replace(once, features=last_layer)
+    named["start, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
+    named["start, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))
+    named["start, a call a component"] = replace(once, segment=SegmentConfig(mode="components"))
+    for strategy in ("random", "best-of-n", "greedy"):
+        named[f"start + {strategy}"] = replace(default, optimize=replace(default.optimize, strategy=strategy))
     for judge in ("sam-iou", "stability", "agreement", "separability"):
-        named[f"default + best-of-n by {judge}"] = replace(
+        named[f"start + best-of-n by {judge}"] = replace(
             default, optimize=replace(default.optimize, strategy="best-of-n", judge=judge)
         )
     return named
@@ -104,7 +105,7 @@ def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, 
 
 def table(rows: list[dict], names: list[str]) -> str:
     """The results as a Markdown table."""
-    head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than default by .02", "calls", "ms")
+    head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than start by .02", "calls", "ms")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in names:
         own = [row for row in rows if row["method"] == name]

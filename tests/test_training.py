@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from PIL import Image
 
 import gpoa.pipeline
 from gpoa.cli.main import main
-from gpoa.config import GpoaConfig, PolicyConfig, TrainConfig
+from gpoa.config import CandidatesConfig, GpoaConfig, OptimizeConfig, PolicyConfig, SegmentConfig, TrainConfig
 from gpoa.datasets.classes import load_classes, split_classes
+from gpoa.datasets.image_io import load_image
+from gpoa.errors import ModelError
 from gpoa.pipeline import OneShotSegmenter
+from gpoa.policies.graph_policy import load_policy, save_policy
 from gpoa.tracking.metric_logger import read_metrics
 from gpoa.training import FolderEpisodes, Pair, TrainingRun, spread_pairs, turned
 from tests.fake_backbones import FakeBackbones
@@ -123,9 +127,80 @@ def test_policy_of_another_config_is_refused_before_any_image(data: Path, policy
     assert not (tmp_path / "out" / "masks").exists()
 
 
+def _auto(policy: Path | None, **parts: object) -> OneShotSegmenter:
+    config = GpoaConfig(optimize=OptimizeConfig(policy=None if policy is None else str(policy), budget=3), **parts)
+    return OneShotSegmenter(config)
+
+
+def test_auto_takes_a_policy_that_fits(data: Path, policy: Path):
+    segmenter = _auto(policy)
+    assert segmenter.strategy == "none"  # no reference yet
+    segmenter.fit(data / "red/images/0.png", data / "red/masks/0.png")
+    assert segmenter.strategy == "quality"
+    made = segmenter.predict(data / "red/images/1.png").optimized.provenance
+    assert made["strategy"] == "quality" and made["policy"] == segmenter.policy_digest
+    other = _auto(policy, segment=SegmentConfig(mode="components")).fit(data / "red/images/0.png", data / "red/masks/0.png")
+    assert other.strategy == "none"
+
+
+def test_auto_goes_on_without_the_shipped_policy(data: Path, caplog: pytest.LogCaptureFixture):
+    """It was trained with the real models; with others, or other settings, nothing is promised of it."""
+    for parts, reason in (({}, "fake-segmenter"), ({"candidates": CandidatesConfig(positives=5)}, "positives was 16, now 5")):
+        caplog.clear()
+        segmenter = _auto(None, **parts).fit(data / "red/images/0.png", data / "red/masks/0.png")
+        made = segmenter.predict(data / "red/images/1.png").optimized.provenance
+        assert made["strategy"] == "none" and made["decoder_calls"] == 1
+        assert "prompts are not optimised" in caplog.text and reason in caplog.text
+        assert len(caplog.records) == 1
+
+
+def test_auto_refuses_a_named_policy_that_does_not_fit(data: Path, policy: Path):
+    segmenter = _auto(policy, candidates=CandidatesConfig(positives=5))
+    segmenter.fit(data / "red/images/0.png", data / "red/masks/0.png")
+    with pytest.raises(ModelError, match="positives was 16, now 5"):
+        segmenter.predict(data / "red/images/1.png")
+
+
+def test_the_folder_teaches_and_a_damaged_image_does_not(data: Path, policy: Path, tmp_path: Path):
+    images = data / "red" / "images"
+    (images / "2.png").write_bytes(b"no image")
+    segmenter = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
+    report = segmenter.predict_folder(images, tmp_path / "out")
+    assert report.count("failed") == 1 and report.count("ok") == 3
+    made = json.loads((tmp_path / "out" / "optimized_prompts" / "1.json").read_text())["provenance"]
+    assert made["folder_images"] == 3
+    again = _auto(policy).fit(images / "0.png", data / "red/masks/0.png").predict_folder(images, tmp_path / "out")
+    assert again.count("kept") == 3
+
+
+@pytest.mark.parametrize("level, doubted", [(0.0, 0), (1.0, 2)])
+def test_doubtful_masks_are_kept_and_told(data: Path, policy: Path, tmp_path: Path, level: float, doubted: int):
+    networks, card = load_policy(policy, GpoaConfig())
+    save_policy(policy, networks, GpoaConfig(), replace(card, calibration={**card.calibration, "absent": level}))
+    images = data / "red" / "images"
+    segmenter = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
+    report = segmenter.predict_folder([images / "1.png", images / "2.png"], tmp_path / "out")
+    assert [item.doubtful for item in report.items] == [level > 0] * 2
+    assert ("doubtful" in report.summary()) == (doubted > 0) and (f"{doubted} doubtful" in report.summary()) == (doubted > 0)
+    assert np.asarray(Image.open(tmp_path / "out" / "masks" / "1.png")).any()
+    again = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
+    assert sum(item.doubtful for item in again.predict_folder([images / "1.png"], tmp_path / "out").items) == (doubted > 0)
+
+
+def test_a_folder_is_forgotten_with_its_reference(data: Path, policy: Path):
+    images = data / "red" / "images"
+    segmenter = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
+    image = load_image(images / "1.png")
+    segmenter.learn_folder([(image, segmenter.first_mask(image, segmenter.initial_prompts(image, "")))])
+    target = load_image(images / "3.png")
+    nodes = segmenter.open_episode(target, segmenter.initial_prompts(target, "")).nodes
+    assert nodes.from_folder.any()
+    segmenter.fit(images / "0.png", data / "red/masks/0.png")
+    assert not segmenter.open_episode(target, segmenter.initial_prompts(target, "")).nodes.from_folder.any()
+
+
 def test_episodes_are_the_same_in_training_and_at_inference(data: Path):
     """Observation parity through the whole pipeline: bit-equal tensors."""
-    from gpoa.datasets.image_io import load_image
     from gpoa.envs.observation import observe
 
     segmenter = OneShotSegmenter(GpoaConfig())

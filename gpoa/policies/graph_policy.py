@@ -47,7 +47,8 @@ class PolicyCard:
 
     Args:
         models: the frozen models that it was trained with.
-        calibration: margin and absent threshold, measured on training classes.
+        calibration: `margin` of the choice; `absent`, the expected IoU below which the object may be absent (where it was
+            measured).
         training: plain values: data, licences, steps, seed, hardware, scores.
     """
 
@@ -133,6 +134,8 @@ def _differences(trained: Mapping[str, Any], used: Mapping[str, Any], prefix: st
         left, right = trained.get(key), used.get(key)
         if isinstance(left, dict) and isinstance(right, dict):
             yield from _differences(left, right, f"{prefix}{key}.")
+        elif left != right and prefix == "schema.":
+            yield f"it sees other {key.replace('_', ' ')} than this version of gpoa"
         elif left != right:
             yield f"{prefix}{key} was {left}, now {right}"
 
