@@ -359,7 +359,7 @@ class OneShotSegmenter:
                     raise
                 logger.warning("prompts are not optimised: %s", error)
                 fits = False
-            self._auto = "quality" if fits else "none"
+            self._auto = "agent-search" if fits else "none"
         return self._auto
 
     @property

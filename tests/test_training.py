@@ -136,9 +136,9 @@ def test_auto_takes_a_policy_that_fits(data: Path, policy: Path):
     segmenter = _auto(policy)
     assert segmenter.strategy == "none"  # no reference yet
     segmenter.fit(data / "red/images/0.png", data / "red/masks/0.png")
-    assert segmenter.strategy == "quality"
+    assert segmenter.strategy == "agent-search"
     made = segmenter.predict(data / "red/images/1.png").optimized.provenance
-    assert made["strategy"] == "quality" and made["policy"] == segmenter.policy_digest
+    assert made["strategy"] == "agent-search" and made["policy"] == segmenter.policy_digest
     other = _auto(policy, segment=SegmentConfig(mode="components")).fit(data / "red/images/0.png", data / "red/masks/0.png")
     assert other.strategy == "none"
 

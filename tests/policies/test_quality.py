@@ -64,7 +64,7 @@ def test_gain_model_finds_a_linear_law():
     model.learn(differences, truth)
     fresh = _differences(50, 9, seed=1)
     error = (model(fresh) - (fresh @ law).clamp(-0.3, 0.3)).abs().mean()
-    assert error < 0.2 * (fresh @ law).abs().mean()
+    assert error < 0.3 * (fresh @ law).abs().mean()  # the penalty shrinks the law by 1 - 1 / 1.3
     assert model(fresh)[:, 0].abs().max() == 0  # the first mask gains nothing over itself
 
 
