@@ -174,7 +174,8 @@ def build_nodes(
     total, labels = len(kind), np.concatenate([block.labels for block in blocks])
     kind[: len(labels)][labels == 0] = NodeKind.NEG
     # Of each kind, first the reference's nodes, then the folder's; the folder itself and the outputs are nobody's.
-    from_folder = np.concatenate([*(np.repeat([False, True][: len(column)], column) for column in counts.T), [False] * sum(totals[4:])])
+    sides = np.array([False, True])[: len(blocks)]
+    from_folder = _pad(np.concatenate([np.repeat(sides, column) for column in counts.T]), (total,), bool, False)
     level = np.zeros(total, dtype=np.float32)
     level[kind == NodeKind.DENSE] = [value for block in blocks for value in block.levels]
     members = np.zeros((total, total), dtype=bool)
