@@ -227,10 +227,11 @@ def calibration(rows: list[dict], method: str) -> str:
 
 
 def report(rows: list[dict], thin: Sequence[str]) -> None:
-    """Prints the tables, thin structures apart."""
+    """Prints the tables: all classes, then without thin structures, then these."""
     thick = [row for row in rows if row["class"] not in thin]
     slim = [row for row in rows if row["class"] in thin]
-    for title, part in (("held-out classes", thick), ("thin structures", slim)):
+    titles = (("all classes", rows), ("without thin structures", thick), ("thin structures", slim))
+    for title, part in titles if slim and thick else titles[:1]:
         if part:
             print(table(part, title) + "\n")
             for method in dict.fromkeys(row["method"] for row in part if row["confidence"] != ""):
