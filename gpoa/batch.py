@@ -196,6 +196,8 @@ def run_optimize(
     if (prompts / REFERENCE_FILE).is_file():
         segmenter.load_reference(prompts / REFERENCE_FILE)
 
+    if segmenter.strategy in LEARNED:
+        _ = segmenter.policy  # loaded before the first image, so that a wrong one is refused at once
     learn_once = _learning_folder(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
 
     def work(sample: Sample) -> Item:

@@ -125,6 +125,12 @@ def test_policy_of_another_config_is_refused_before_any_image(data: Path, policy
     error = capsys.readouterr().err
     assert "candidates.positives was 16, now 5" in error and error.count("\n") == 1
     assert not (tmp_path / "out" / "masks").exists()
+    reference = ["--reference", str(images / "0.png"), "--mask", str(data / "red/masks/0.png")]
+    assert main(["prompts", *reference, "--targets", str(images), "--output", str(tmp_path / "p")]) == 0
+    capsys.readouterr()
+    stage = ["optimize", "--prompts", str(tmp_path / "p"), "--targets", str(images), "--output", str(tmp_path / "o"), *options]
+    assert main(stage) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def _auto(policy: Path | None, **parts: object) -> OneShotSegmenter:

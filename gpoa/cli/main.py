@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from gpoa import __version__
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug, verbose = _take(arguments, "--debug"), _take(arguments, "-v")
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="gpoa: %(message)s")
+    # A notice to the authors of torch_geometric, on every start.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
     # NumPy, torch and ONNX Runtime take turns: a pool that spins while it waits slows the next one down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
