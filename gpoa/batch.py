@@ -29,9 +29,8 @@ from PIL import Image
 from gpoa import __version__
 from gpoa.atomic import write_atomic
 from gpoa.config import LEARNED, to_dict
-from gpoa.datasets.classes import spaced
 from gpoa.datasets.coco import write_coco
-from gpoa.datasets.folder import find_samples
+from gpoa.datasets.folder import find_samples, spaced
 from gpoa.datasets.image_io import load_image, load_mask, save_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.errors import DataError, GpoaError, PromptError, one_line
@@ -48,6 +47,9 @@ logger = logging.getLogger(__name__)
 REFERENCE_FILE = "reference.gpoa.npz"
 SHEET_TILES = 48
 
+RecordOf = Callable[[np.ndarray, Sample], PromptRecord]
+"""(image [H, W, 3] uint8 RGB, sample) -> its initial prompts."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -57,7 +59,7 @@ class Item:
         stem: the name under which its files are stored.
         status: ok; absent, the object was not found; kept, already there; failed.
         confidence: the judge's score in [0, 1], or None.
-        doubtful: the quality head expects so little of the mask that the object may be absent; the mask is there all the same.
+        doubtful: the quality head expects so little of the mask that the object may be absent; the mask is written.
         choice: which prompt set the optimiser chose.
         seconds: time spent.
         error: one line, where it failed.
@@ -198,7 +200,7 @@ def run_optimize(
 
     if segmenter.strategy in LEARNED:
         _ = segmenter.policy  # loaded before the first image, so that a wrong one is refused at once
-    learn_once = _learning_folder(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
+    learn_once = _learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
 
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
@@ -276,9 +278,7 @@ def run_folder(
     prepare_folder(output)
     segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
     digest = segmenter.run_digest()
-    learn_once = _learning_folder(
-        segmenter, samples, lambda image, sample: segmenter.initial_prompts(image, sample.image_path.name)
-    )
+    learn_once = _learning_once(segmenter, samples)
 
     def work(sample: Sample) -> Item:
         made_from = {"run": digest, "image": _file_digest(sample.image_path)}
@@ -307,25 +307,35 @@ def run_folder(
     return report
 
 
-def _learning_folder(
-    segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: Callable[[np.ndarray, Sample], PromptRecord]
+def learn_folder(segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: RecordOf | None = None) -> None:
+    """Teaches a segmenter the first masks of `graph.folder_images` images, evenly spaced; images that cannot be used are
+    passed over (their own turn says why).
+
+    Args:
+        segmenter: fitted.
+        samples: the folder.
+        record_of: gives an image's initial prompts; default: the segmenter makes them.
+    """
+    record_of = record_of or (lambda image, sample: segmenter.initial_prompts(image, sample.image_path.name))
+    masks = []
+    for sample in (samples[place] for place in spaced(len(samples), segmenter.config.graph.folder_images)):
+        try:
+            image = load_image(sample.image_path)
+            masks.append((image, segmenter.first_mask(image, record_of(image, sample))))
+        except (GpoaError, OSError) as error:
+            logger.debug("%s teaches nothing: %s", sample.image_path, error)
+    segmenter.learn_folder(masks)
+
+
+def _learning_once(
+    segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: RecordOf | None = None
 ) -> Callable[[], None]:
-    """A function that teaches the segmenter the first masks of some of the images, evenly spaced, when it is first called;
-    images that cannot be used are passed over (their own turn says why). It does nothing for strategies that do not ask."""
+    """`learn_folder` when it is first called, where the strategy asks for it."""
 
     @functools.cache
     def learn() -> None:
-        limit = segmenter.config.graph.folder_images
-        if segmenter.strategy not in LEARNED or not limit or len(samples) < 2:
-            return
-        masks = []
-        for sample in (samples[place] for place in spaced(len(samples), limit)):
-            try:
-                image = load_image(sample.image_path)
-                masks.append((image, segmenter.first_mask(image, record_of(image, sample))))
-            except (GpoaError, OSError) as error:
-                logger.debug("%s teaches nothing: %s", sample.image_path, error)
-        segmenter.learn_folder(masks)
+        if segmenter.strategy in LEARNED and len(samples) > 1:
+            learn_folder(segmenter, samples, record_of)
 
     return learn
 
@@ -412,9 +422,8 @@ def _finish(
     finished = [sample for sample in samples if sample.stem in done]
     if not finished:
         return
-    chosen = np.unique(np.linspace(0, len(finished) - 1, min(SHEET_TILES, len(finished))).round().astype(int))
     tiles = [Tile(draw_overlay(image, mask), "reference") for image, mask in shots]
-    for sample in (finished[index] for index in chosen):
+    for sample in (finished[place] for place in spaced(len(finished), SHEET_TILES)):
         with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
             tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))
     _save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")

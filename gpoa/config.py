@@ -148,10 +148,11 @@ class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
     strategy: StrategyName = "auto"
-    """auto: agent-search, where a policy fits the models and settings in use, else none; none: the initial set; random: a random subset as GPOA's released optimiser keeps; best-of-n: the best of several
-    sets; greedy: toggle one group at a time; agent: the trained policy toggles nodes until it stops; agent-search: it
-    looks at its most probable sets until the budget is spent; quality: a fixed list of sets. The last three keep the best
-    set by the trained quality head, and learn from the other images of the folder."""
+    """auto: agent-search, where a policy fits the models and settings in use, else none; none: the initial set; random: a
+    random subset as GPOA's released optimiser keeps; best-of-n: the best of several sets; greedy: toggle one group at a
+    time; agent: the trained policy toggles nodes until it stops; agent-search: it looks at its most probable sets until
+    the budget is spent; quality: a fixed list of sets. The last three keep the best set by the trained quality head, and
+    learn from the other images of the folder."""
     policy: str | None = None
     """auto, agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
     budget: int = 8

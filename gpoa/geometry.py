@@ -216,3 +216,17 @@ def from_low_res_frame(frame: np.ndarray, original_size: Size, size: Size) -> np
     """
     rows, columns = low_res_size(original_size)
     return resample(frame[:rows, :columns], size, low_res_extent(original_size))
+
+
+def logits_to_patches(logits: np.ndarray, original_size: Size, grid_size: Size) -> np.ndarray:
+    """The share of each patch that a mask covers.
+
+    Args:
+        logits: [256, 256] in SAM's padded frame; the mask is where they are above 0.
+        original_size: (H, W) of the image.
+        grid_size: (rows, columns).
+
+    Returns:
+        [rows, columns] float32 in [0, 1].
+    """
+    return from_low_res_frame((logits > 0).astype(np.float32), original_size, grid_size)

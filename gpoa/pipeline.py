@@ -28,7 +28,7 @@ from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError, ModelError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
-from gpoa.geometry import from_low_res_frame
+from gpoa.geometry import logits_to_patches
 from gpoa.graph.nodes import PromptSource, build_nodes
 from gpoa.matching.candidates import make_candidates, to_prompts
 from gpoa.matching.classifier import fit_matcher
@@ -215,7 +215,7 @@ class OneShotSegmenter:
             return np.zeros(len(features.tokens), dtype=np.float32)
         logits = self._decode_chosen(embedding, [record.prompts]).low_res_logits[0, 0]
         size = (image.shape[0], image.shape[1])
-        return from_low_res_frame((logits > 0).astype(np.float32), size, features.grid_size).reshape(-1)
+        return logits_to_patches(logits, size, features.grid_size).reshape(-1)
 
     def learn_folder(self, first_masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> OneShotSegmenter:
         """Learns from first masks of other images of the folder, for the learned strategies; see `gpoa.matching.folder`.

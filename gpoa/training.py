@@ -19,7 +19,8 @@ import numpy as np
 from gpoa import __version__
 from gpoa.atomic import write_atomic
 from gpoa.config import GpoaConfig, PolicyConfig, TrackerName, TrainConfig, to_dict
-from gpoa.datasets.classes import LabelledClass, spaced
+from gpoa.datasets.classes import LabelledClass
+from gpoa.datasets.folder import spaced
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -183,8 +184,7 @@ def spread_pairs(classes: Sequence[LabelledClass], shots: int, count: int) -> li
     pairs = []
     for one in classes:
         references, targets = one.samples[:shots], one.samples[shots:]
-        places = np.unique(np.linspace(0, len(targets) - 1, min(each, len(targets))).round().astype(int))
-        pairs += [Pair(one.name, references, targets[place]) for place in places]
+        pairs += [Pair(one.name, references, targets[place]) for place in spaced(len(targets), each)]
     return pairs
 
 

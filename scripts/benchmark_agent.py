@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from gpoa.batch import learn_folder
 from gpoa.config import GpoaConfig
-from gpoa.datasets.classes import spaced
 from gpoa.datasets.image_io import load_image
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -183,8 +183,7 @@ def run_reference(
     """Rows of one reference; a target in which nothing is found is left out. The class's other images are the folder."""
     name, reference, others = episode
     segmenter.fit(load_image(reference.image_path), truth_of(reference))
-    folder = [load_image(others[place].image_path) for place in spaced(len(others), segmenter.config.graph.folder_images)]
-    segmenter.learn_folder([(image, segmenter.first_mask(image, segmenter.initial_prompts(image, ""))) for image in folder])
+    learn_folder(segmenter, others)
     rows = []
     for sample in others[:count]:
         image, truth = load_image(sample.image_path), truth_of(sample)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from gpoa.datasets.folder import LAYOUT_NAMES, pair_masks
+from gpoa.datasets.folder import LAYOUT_NAMES, pair_masks, spaced
 from gpoa.errors import DataError
 from gpoa.types import Sample
 
@@ -48,7 +46,7 @@ def load_classes(data: Path, names: Sequence[str] | None = None, limit: int = 0)
     if not data.is_dir():
         raise DataError(f"{data}: no such folder; give --data a folder with <class>/images and <class>/masks")
     found = list(names) if names is not None else sorted(_class_names(data))
-    classes = [LabelledClass(name, tuple(_spaced(_samples(data / name), limit))) for name in found]
+    classes = [LabelledClass(name, tuple(_some_samples(data / name, limit))) for name in found]
     if not classes:
         raise DataError(f"{data}: no class found; every class needs a folder with images/ and masks/")
     return classes
@@ -120,11 +118,7 @@ def _samples(folder: Path) -> list[Sample]:
     return sorted(samples, key=lambda sample: sample.image_path.name)
 
 
-def _spaced(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most so many, evenly spaced."""
+def _some_samples(folder: Path, limit: int) -> list[Sample]:
+    """At most so many labelled images of one class, evenly spaced; 0 is all."""
+    samples = _samples(folder)
     return [samples[place] for place in spaced(len(samples), limit or len(samples))]
-
-
-def spaced(count: int, limit: int) -> list[int]:
-    """Places of at most so many of `count` things, evenly spaced, first and last among them."""
-    return list(range(count)) if count <= limit else np.linspace(0, count - 1, limit).round().astype(int).tolist()

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from gpoa.errors import DataError
 from gpoa.types import Sample
 
@@ -302,3 +304,8 @@ def _some(names: Sequence[str]) -> str:
     """The first few names and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
+
+
+def spaced(count: int, limit: int) -> list[int]:
+    """Places of at most `limit` of `count` things, evenly spaced, first and last among them."""
+    return list(range(count)) if count <= limit else np.linspace(0, count - 1, limit).round().astype(int).tolist()

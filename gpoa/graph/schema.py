@@ -49,5 +49,5 @@ NODE_FEATURES = (
 )
 """Per node: is it on; its rank; its level; share of the image that it speaks about; then means over its support of the
 score map, the mask, its logits, the mask reproduced from the features, the contrast, contrast and score in the segmenter's
-embedding, and the folder's score map; whether it was made from that map; how far the mask departs from what the node asks for; +1 for foreground, -1 for background prompts;
-whether the last action was this node."""
+embedding, and the folder's score map; whether it was made from that map; how far the mask departs from what the node asks
+for; +1 for foreground, -1 for background prompts; whether the last action was this node."""

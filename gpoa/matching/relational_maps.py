@@ -14,13 +14,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpoa.config import ThresholdConfig
-from gpoa.geometry import from_low_res_frame
+from gpoa.geometry import from_low_res_frame, logits_to_patches
 from gpoa.matching.classifier import fit_margin, fit_ridge, fit_soft_knn
 from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.types import PatchFeatures, ScoreMap
 
-IMAGE_MAPS = ("score", "probability", "soft_knn", "foreground_cosine", "background_cosine", "margin", "segmenter_score", "folder_score")
+IMAGE_MAPS = (
+    "score",
+    "probability",
+    "soft_knn",
+    "foreground_cosine",
+    "background_cosine",
+    "margin",
+    "segmenter_score",
+    "folder_score",
+)
 """Maps of a target that do not depend on a mask; the last one is the first where there is no folder."""
 MASK_MAPS = ("mask", "logit", "reproduced", "contrast", "segmenter_contrast")
 """Maps of a target that depend on a mask."""
@@ -133,10 +142,13 @@ class TargetView:
             Maps and scalars; for a mask that covers nothing or everything the comparing ones are 0.
         """
         grid, size = self.features.grid_size, self.features.original_size
-        mask = from_low_res_frame((logits > 0).astype(np.float32), size, grid)
+        mask = logits_to_patches(logits, size, grid)
         smooth = from_low_res_frame(np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT), size, grid)
-        reproduced, contrast, reverse, back_contrast = self._compare(mask.reshape(-1))
-        segmenter_contrast, segmenter_reverse = self._compare_embeddings(mask.reshape(-1))
+        flat, other = mask.reshape(-1), (self.segmenter_tokens, self.segmenter_reference.tokens)
+        reproduced, contrast, reverse, back_contrast = _compare(
+            flat, self.features.tokens, self.reference.tokens, self._narrow, self._narrow_reference
+        )
+        _, segmenter_contrast, segmenter_reverse, _ = _compare(flat, *other, *other)
         segmenter_score = self.image_maps[IMAGE_MAPS.index("segmenter_score")]
         folder_score = self.image_maps[IMAGE_MAPS.index("folder_score")]
         known = self.reference.foreground
@@ -162,23 +174,17 @@ class TargetView:
             maps.astype(np.float16), reference_maps.astype(np.float16), np.array(scalars, dtype=np.float32)
         )
 
-    def _compare(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(reproduced [P], contrast [P], reverse [R], contrast on the reference [R]) of a mask [P]."""
-        tokens, known = self.features.tokens, self.reference.tokens
-        if _says_nothing(mask):
-            return np.zeros(len(tokens)), np.zeros(len(tokens)), np.zeros(len(known)), np.zeros(len(known))
-        matcher = fit_ridge(Reference(tokens=self._narrow, foreground=mask), RIDGE_PENALTY)
-        direction = _unit(mask @ tokens) - _unit((1 - mask) @ tokens)
-        return matcher(self._narrow), tokens @ direction, matcher(self._narrow_reference), known @ direction
 
-
-    def _compare_embeddings(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(contrast [P], reverse [R]) of a mask [P] in the segmenter's embedding."""
-        tokens, known = self.segmenter_tokens, self.segmenter_reference.tokens
-        if _says_nothing(mask):
-            return np.zeros(len(tokens)), np.zeros(len(known))
-        matcher = fit_ridge(Reference(tokens=tokens, foreground=mask), RIDGE_PENALTY)
-        return tokens @ (_unit(mask @ tokens) - _unit((1 - mask) @ tokens)), matcher(known)
+def _compare(
+    mask: np.ndarray, tokens: np.ndarray, known: np.ndarray, narrow: np.ndarray, narrow_known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(reproduced [P], contrast [P], reverse [R], contrast on the reference [R]) of a mask [P], from the tokens of the target
+    [P, D] and of the reference [R, D]; the ridge is fitted on the narrow ones."""
+    if says_nothing(mask):
+        return np.zeros(len(tokens)), np.zeros(len(tokens)), np.zeros(len(known)), np.zeros(len(known))
+    matcher = fit_ridge(Reference(tokens=narrow, foreground=mask), RIDGE_PENALTY)
+    direction = _unit(mask @ tokens) - _unit((1 - mask) @ tokens)
+    return matcher(narrow), tokens @ direction, matcher(narrow_known), known @ direction
 
 
 def random_projection(width: int) -> np.ndarray | None:
@@ -202,7 +208,7 @@ def soft_iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.minimum(a, b).sum() / total) if total > 0 else 0.0
 
 
-def _says_nothing(mask: np.ndarray) -> bool:
+def says_nothing(mask: np.ndarray) -> bool:
     """Whether a mask covers nothing or everything."""
     return bool(mask.max() < 0.05 or mask.min() > 0.95)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpoa.config import JudgeName
-from gpoa.geometry import from_low_res_frame
+from gpoa.geometry import logits_to_patches
 from gpoa.matching.classifier import fit_ridge
 from gpoa.matching.reference import Reference
-from gpoa.matching.relational_maps import RIDGE_PENALTY, random_projection, soft_iou, stability
+from gpoa.matching.relational_maps import RIDGE_PENALTY, random_projection, says_nothing, soft_iou, stability
 from gpoa.types import PatchFeatures, ScoreMap
 
 MIXTURE = ("sam-iou", "agreement", "separability", "reverse")
@@ -80,11 +80,11 @@ def relational_scores(logits: np.ndarray, evidence: Evidence) -> dict[str, float
         empty or a full mask.
     """
     features = evidence.features
-    mask = from_low_res_frame((logits > 0).astype(np.float32), features.original_size, features.grid_size).reshape(-1)
+    mask = logits_to_patches(logits, features.original_size, features.grid_size).reshape(-1)
     scores = {"separability": 0.0}
     scores |= {"agreement": 0.0} if evidence.score_map is not None else {}
     scores |= {"reverse": 0.0} if evidence.reference is not None else {}
-    if mask.max() < 0.05 or mask.min() > 0.95:
+    if says_nothing(mask):
         return scores
     matcher = fit_ridge(Reference(tokens=features.tokens, foreground=mask), RIDGE_PENALTY)
     scores["separability"] = soft_iou(mask, (matcher(features.tokens) > 0).astype(np.float32))
