@@ -5,6 +5,9 @@ Conventions, so that no score is undefined (TP, FP, FN, TN count pixels):
     both masks empty          IoU = Dice = precision = recall = 1: that nothing is there was predicted rightly
     only the prediction empty IoU = Dice = recall = 0 by their formulas; precision (0/0) is 0
     only the truth empty      IoU = Dice = precision = 0 by their formulas; recall (0/0) is 0
+    truth without background  specificity (0/0) is 1: there is nothing that could be taken for foreground wrongly
+
+`gpoa.evaluation.boundary` states those of the outline's scores.
 """
 
 from __future__ import annotations
@@ -14,11 +17,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpoa.evaluation.boundary import as_mask_pair, score_boundary
+
+METRICS = ("iou", "dice", "boundary_iou", "hd95", "assd", "precision", "recall", "specificity", "accuracy")
+"""What `score_all` gives, in this order; Dice equals F1."""
+HIGHER_IS_BETTER = {name: name not in ("hd95", "assd") for name in METRICS}
+"""False for the distances, which are in pixels and 0 at best; every other metric lies in [0, 1] and is 1 at best."""
 CONVENTIONS = {
-    "both_empty": "iou, dice, precision and recall are 1 where prediction and truth are both empty",
-    "one_empty": "iou, dice, precision and recall are 0 where only one of the two is empty",
+    "both_empty": "iou, dice, boundary_iou, precision and recall are 1, hd95 and assd 0, where both masks are empty",
+    "one_empty": "iou, dice, boundary_iou, precision and recall are 0, hd95 and assd the image diagonal, where only "
+    "one of the two masks is empty",
+    "specificity": "1 where the true mask has no background",
+    "boundary_iou": "boundary region: mask pixels within 2 % of the image diagonal (rounded, at least 1 pixel; "
+    "chessboard distance) of a pixel outside the mask; beyond the image is outside (Cheng et al. 2021, as their code)",
+    "hd95": "pixels; the larger of the two directed 95th percentiles of the distances between the surfaces (mask "
+    "pixels with a 4-neighbour outside; beyond the image is outside)",
+    "assd": "pixels; mean distance over the pixels of both surfaces, pooled",
 }
-"""The module's conventions for files that report scores."""
+"""The conventions for files that report scores."""
 _CHUNK = 1 << 22
 
 
@@ -60,6 +76,12 @@ class MaskScores:
         return self._share(self.true_positive, self.true_positive + self.false_negative)
 
     @property
+    def specificity(self) -> float:
+        """TN / (TN + FP), in [0, 1]; 1 where the truth has no background. Says little where the object is small."""
+        background = self.true_negative + self.false_positive
+        return self.true_negative / background if background else 1.0
+
+    @property
     def accuracy(self) -> float:
         """(TP + TN) / all pixels, in [0, 1]; says little where the object is small."""
         right = self.true_positive + self.true_negative
@@ -93,12 +115,27 @@ def score_masks(prediction: np.ndarray, truth: np.ndarray) -> MaskScores:
     Raises:
         ValueError: the sizes differ, or the values are floating-point (threshold them first).
     """
-    prediction, truth = _as_bool("prediction", prediction), _as_bool("truth", truth)
-    if prediction.shape != truth.shape:
-        raise ValueError(f"prediction is {prediction.shape} but truth is {truth.shape} (H, W); resize neither silently")
+    prediction, truth = as_mask_pair(prediction, truth)
     both = int(np.count_nonzero(prediction & truth))
     predicted, true = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
     return MaskScores(both, predicted - both, true - both, truth.size - predicted - true + both)
+
+
+def score_all(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Every metric of two masks.
+
+    Args:
+        prediction: [H, W] bool, or integers of which every non-zero one is foreground.
+        truth: [H, W] likewise.
+
+    Returns:
+        The names of `METRICS`, in that order, with their scores.
+
+    Raises:
+        ValueError: as `score_masks`.
+    """
+    counts, outline = score_masks(prediction, truth), score_boundary(prediction, truth)._asdict()
+    return {name: float(outline[name] if name in outline else getattr(counts, name)) for name in METRICS}
 
 
 def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
@@ -148,11 +185,3 @@ def paired_bootstrap(differences: np.ndarray, seed: int, samples: int = 10_000) 
         means[start : start + rows] = values[rng.integers(0, values.size, (rows, values.size))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high))
-
-
-def _as_bool(name: str, mask: np.ndarray) -> np.ndarray:
-    """The mask as bool."""
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.dtype.kind not in "bui":
-        raise ValueError(f"{name}: expected [H, W] bool or integer, got {mask.shape} {mask.dtype}; threshold it first")
-    return mask.astype(bool)

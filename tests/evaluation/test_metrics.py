@@ -13,20 +13,22 @@ from gpoa.evaluation import metrics
 MASKS = hnp.arrays(np.bool_, (5, 7))
 
 
-NAMES = ("iou", "dice", "precision", "recall", "accuracy")
+NAMES = ("iou", "dice", "precision", "recall", "accuracy", "specificity")
 
 
 @pytest.mark.parametrize(
     ("prediction", "truth", "expected"),
     [
-        ([1, 1, 0, 0], [1, 1, 0, 0], (1, 1, 1, 1, 1)),  # equal
-        ([1, 1, 0, 0], [0, 0, 1, 1], (0, 0, 0, 0, 0)),  # disjoint
-        ([1, 1, 1, 0], [0, 1, 1, 1], (2 / 4, 4 / 6, 2 / 3, 2 / 3, 2 / 4)),
-        ([1, 1, 1, 1], [1, 0, 0, 0], (1 / 4, 2 / 5, 1 / 4, 1, 1 / 4)),  # too much
-        ([0, 0, 0, 0], [0, 0, 0, 0], (1, 1, 1, 1, 1)),  # both empty: rightly nothing
-        ([0, 0, 0, 0], [1, 1, 0, 0], (0, 0, 0, 0, 2 / 4)),  # nothing found
-        ([1, 0, 0, 0], [0, 0, 0, 0], (0, 0, 0, 0, 3 / 4)),  # something where nothing is
-        ([255, 0, 0, 0], [1, 1, 0, 0], (1 / 2, 2 / 3, 1, 1 / 2, 3 / 4)),  # integers: non-zero
+        ([1, 1, 0, 0], [1, 1, 0, 0], (1, 1, 1, 1, 1, 1)),  # equal
+        ([1, 1, 0, 0], [0, 0, 1, 1], (0, 0, 0, 0, 0, 0)),  # disjoint
+        ([1, 1, 1, 0], [0, 1, 1, 1], (2 / 4, 4 / 6, 2 / 3, 2 / 3, 2 / 4, 0)),
+        ([1, 1, 1, 1], [1, 0, 0, 0], (1 / 4, 2 / 5, 1 / 4, 1, 1 / 4, 0)),  # too much
+        ([0, 0, 0, 0], [0, 0, 0, 0], (1, 1, 1, 1, 1, 1)),  # both empty: rightly nothing
+        ([0, 0, 0, 0], [1, 1, 0, 0], (0, 0, 0, 0, 2 / 4, 1)),  # nothing found
+        ([1, 0, 0, 0], [0, 0, 0, 0], (0, 0, 0, 0, 3 / 4, 3 / 4)),  # something where nothing is
+        ([255, 0, 0, 0], [1, 1, 0, 0], (1 / 2, 2 / 3, 1, 1 / 2, 3 / 4, 1)),  # integers: non-zero
+        ([1, 1, 0, 0], [1, 1, 1, 1], (1 / 2, 2 / 3, 1, 1 / 2, 1 / 2, 1)),  # no background that could be lost
+        ([1, 1, 1, 1], [1, 1, 1, 1], (1, 1, 1, 1, 1, 1)),  # both full
     ],
 )
 def test_scores(prediction: list, truth: list, expected: tuple) -> None:
@@ -42,6 +44,52 @@ def test_counts() -> None:
     """TP, FP, FN, TN."""
     scores = metrics.score_masks(np.array([[1, 1, 1, 0, 0, 0]]), np.array([[1, 0, 0, 1, 0, 0]]))
     assert scores == metrics.MaskScores(1, 2, 1, 2)
+
+
+def test_all() -> None:
+    """Every name in its order; a square of 2 x 2 against one of 2 x 3 in an image of 6 x 8 (diagonal 10, d = 1)."""
+    prediction, truth = np.zeros((6, 8), bool), np.zeros((6, 8), bool)
+    prediction[2:4, 2:4] = truth[2:4, 2:5] = True
+    scores = metrics.score_all(prediction, truth)
+    assert tuple(scores) == metrics.METRICS
+    # Boundary: all pixels of both. From the prediction 4 zeros; back 4 zeros and 2 ones.
+    expected = (4 / 6, 8 / 10, 4 / 6, 1.0, 2 / 10, 1, 4 / 6, 1, 46 / 48)
+    assert tuple(scores.values()) == pytest.approx(expected)
+    assert all(type(value) is float for value in scores.values())
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "expected"),
+    [
+        (0, 0, (1, 1, 1, 0, 0, 1, 1, 1, 1)),
+        (0, 1, (0, 0, 0, 5, 5, 0, 0, 1, 0)),  # 3 x 4 pixels: the diagonal is 5
+        (1, 0, (0, 0, 0, 5, 5, 0, 0, 0, 0)),
+        (1, 1, (1, 1, 1, 0, 0, 1, 1, 1, 1)),
+    ],
+)
+def test_all_of_empty_and_full(prediction: int, truth: int, expected: tuple) -> None:
+    """The conventions, in the order of METRICS; finite everywhere."""
+    scores = metrics.score_all(np.full((3, 4), prediction), np.full((3, 4), truth))
+    assert tuple(scores.values()) == expected
+
+
+@given(MASKS, MASKS)
+def test_all_agrees_with_the_parts(a: np.ndarray, b: np.ndarray) -> None:
+    """Overlap scores from the counts, and against set arithmetic."""
+    scores, counts = metrics.score_all(a, b), metrics.score_masks(a, b)
+    assert all(scores[name] == getattr(counts, name) for name in NAMES)
+    if (a | b).any():
+        assert scores["iou"] == (a & b).sum() / (a | b).sum()
+        assert scores["dice"] == 2 * (a & b).sum() / (a.sum() + b.sum())
+    assert scores["accuracy"] == (a == b).mean()
+    assert scores["specificity"] == ((~a & ~b).sum() / (~b).sum() if (~b).any() else 1)
+    for name, value in scores.items():
+        assert value >= 0 and (value <= 1 or not metrics.HIGHER_IS_BETTER[name])
+
+
+def test_names() -> None:
+    """Distances are the only ones of which less is better."""
+    assert {name for name in metrics.METRICS if not metrics.HIGHER_IS_BETTER[name]} == {"hd95", "assd"}
 
 
 @given(MASKS, MASKS)
