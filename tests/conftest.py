@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-_WHY_NOT: list[str] = []
+_WHY_NOT: dict[str, str] = {}
+_LOUD = {"weights": "REAL WEIGHTS NOT TESTED", "browser": "REPORT NOT LOOKED AT IN A BROWSER"}
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -26,22 +29,35 @@ def weights_root() -> Path:
         for name in DEFAULTS:
             store.ensure(name, root, progress=False)
     except GpoaError as error:
-        _WHY_NOT.append(str(error))
+        _WHY_NOT["weights"] = str(error)
         if os.environ.get("GPOA_REQUIRE_WEIGHTS") == "1":
             pytest.fail(f"GPOA_REQUIRE_WEIGHTS=1, but {error}", pytrace=False)
         pytest.skip(f"no real weights: {error}")
     return root
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; skips the test where there is none, or fails it with GPOA_REQUIRE_BROWSER=1."""
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        _WHY_NOT["browser"] = f"none of {', '.join(_BROWSERS)} is installed (Debian: apt-get install chromium)"
+        if os.environ.get("GPOA_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"GPOA_REQUIRE_BROWSER=1, but {_WHY_NOT['browser']}", pytrace=False)
+        pytest.skip(_WHY_NOT["browser"])
+    return found
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Says in the last lines, after pytest's own summary, how many tests went without the real weights."""
+    """Says in the last lines, after pytest's own summary, how many tests went without real weights or a browser."""
     yield
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "weights" in report.keywords]
-    if skipped:
-        longrepr = skipped[0].longrepr
-        reason = _WHY_NOT[0] if _WHY_NOT else longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
-        terminalreporter.write_sep("=", red=True, bold=True)
-        terminalreporter.write_line(
-            f"REAL WEIGHTS NOT TESTED: {len(skipped)} tests skipped because {reason}", red=True, bold=True
-        )
+    for marker, headline in _LOUD.items():
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if marker in report.keywords]
+        if skipped:
+            longrepr = skipped[0].longrepr
+            reason = _WHY_NOT.get(marker) or (longrepr[2] if isinstance(longrepr, tuple) else str(longrepr))
+            terminalreporter.write_sep("=", red=True, bold=True)
+            terminalreporter.write_line(
+                f"{headline}: {len(skipped)} tests skipped because {reason}", red=True, bold=True
+            )

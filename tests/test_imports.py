@@ -38,17 +38,20 @@ ALLOWED: dict[str, set[str]] = {
     "models": BASE | {"features", "segmenters", "gpoa"},
     "search": BASE | {"matching", "graph", "envs", "policies"},
     "rl": BASE | {"graph", "envs", "policies", "search", "tracking"},
-    "evaluation": ROOMS | {"models", "search", "gpoa"},
+    "evaluation": ROOMS | {"models", "search", "viewer", "gpoa"},
     "backbones": ROOMS | {"models", "search", "evaluation", "gpoa"},
     "pipeline": ROOMS | {"models", "envs", "policies", "search", "evaluation", "backbones", "gpoa"},
     "batch": ROOMS | {"models", "search", "evaluation", "backbones", "pipeline", "viewer", "gpoa"},
+    "baselines": ROOMS | {"search", "gpoa"},
+    "benchmark": ROOMS
+    | {"models", "search", "evaluation", "backbones", "baselines", "pipeline", "batch", "viewer", "gpoa"},
     "training": ROOMS | LEARNING | {"backbones", "pipeline", "gpoa"},
-    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "batch", "training", "viewer", "gpoa"},
+    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "batch", "benchmark", "training", "viewer", "gpoa"},
     "__main__": {"cli"},
 }
 # One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`.
 LAZY_EXCEPTIONS = {("pipeline", "batch")}
-HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub"}
+HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub", "skimage"}
 # These are networks and their training: whoever loads them wants torch.
 TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "tracking/checkpointing.py")
 SOURCES = sorted(PACKAGE.rglob("*.py"))

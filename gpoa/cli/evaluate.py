@@ -1,24 +1,32 @@
-"""Compare predicted masks with ground truth: IoU, Dice, precision and recall for each image and on average.
+"""Compare predicted masks with ground truth: overlap, outline and distance scores for each image and on average.
 
-Files are matched by name. A prediction that is missing, unreadable or of another size than its truth counts as 0 and is
-named. The exit status is 1 where there was one, else 0.
+Files are matched by name. A prediction that is missing, unreadable or of another size than its truth counts as the
+worst and is named, as is a prediction without a truth. The exit status is 1 where there was one of these, else 0.
+Without --ground-truth, areas and the confidences that `gpoa run` wrote are listed.
 
 Examples:
     gpoa evaluate --predictions out/masks --ground-truth data/masks --output out/evaluation
     gpoa evaluate --predictions out --ground-truth data/masks --output out/evaluation --json
+    gpoa evaluate --predictions out --ground-truth data/label_images --output out/evaluation --instances
+    gpoa evaluate --predictions out --ground-truth instances.json --output out/evaluation --instances
+    gpoa evaluate --predictions out --output out/evaluation
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpoa.evaluation.evaluator import Summary
 
 LISTED = 20
 """At most this many problems are printed; the table has them all."""
+COLUMNS = {"mean": "mean", "low": "mean_low", "high": "mean_high", "median": "median", "std": "std"}
+COLUMNS |= {"min": "min", "max": "max"}
+"""Printed column -> name in summary.json."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,17 @@ class Args:
 
     predictions: Path
     """Folder of predicted masks, or a folder that holds them in masks/ (what `gpoa run` wrote)."""
-    ground_truth: Path
-    """Folder of true masks, named like the predictions (a suffix like _mask or _gt is fine)."""
     output: Path
-    """Folder that receives metrics.csv and summary.json."""
+    """Folder that receives metrics.csv, summary.json and report.html."""
+    ground_truth: Path | None = None
+    """Folder of true masks, named like the predictions (a suffix like _mask or _gt is fine), or a COCO json file."""
+    instances: bool = False
+    """Also score objects (panoptic quality, detection accuracy): those that label images or the COCO file number, else
+    connected components."""
+    images: Path | None = None
+    """Folder of the images: the report shows the worst, the median and the best masks on them."""
+    cases: int = 3
+    """Pictures of each of the three."""
     json: bool = False
     """Print one line of JSON instead of the table."""
 
@@ -42,44 +57,65 @@ def main(argv: list[str]) -> int:
         argv: the arguments after `gpoa evaluate`.
 
     Returns:
-        0, or 1 where a prediction was missing or could not be compared.
+        0, or 1 where a prediction was missing, had no truth or could not be compared.
 
     Raises:
-        GpoaError: a folder cannot be used.
+        GpoaError: a folder cannot be used, or --instances without --ground-truth.
     """
     import tyro
 
     arguments = tyro.cli(
         Args, prog="gpoa evaluate", description=__doc__, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
     )
+    from gpoa.errors import ConfigError
     from gpoa.evaluation.evaluator import evaluate_folders
+    from gpoa.evaluation.folder_report import report_folder
 
+    if arguments.instances and arguments.ground_truth is None:
+        raise ConfigError("--instances: objects are scored against true ones; give --ground-truth")
     summary = evaluate_folders(
-        arguments.predictions, arguments.ground_truth, arguments.output, progress=not arguments.json
+        arguments.predictions,
+        arguments.ground_truth,
+        arguments.output,
+        progress=not arguments.json,
+        instances=arguments.instances,
     )
-    _print_json(summary) if arguments.json else _print_table(summary)
-    return 1 if summary.n_missing or summary.n_failed else 0
+    report = report_folder(
+        summary,
+        arguments.predictions,
+        arguments.ground_truth,
+        arguments.images,
+        arguments.output / "report.html",
+        arguments.cases,
+        "gpoa evaluate " + " ".join(argv),
+    )
+    _print_json(summary, report) if arguments.json else _print_table(summary, report)
+    return summary.exit_code
 
 
-def _print_json(summary: Summary) -> None:
+def _print_json(summary: Summary, report: Path) -> None:
     """One line with everything."""
     import json
 
-    files = {"table": str(summary.table_path), "summary": str(summary.summary_path)}
+    files = {"table": str(summary.table_path), "summary": str(summary.summary_path), "report": str(report)}
     print(json.dumps({**summary.to_dict(), "files": files}, ensure_ascii=False))
 
 
-def _print_table(summary: Summary) -> None:
+def _print_table(summary: Summary, report: Path) -> None:
     """The statistics, the problems, and where the files are."""
-    from gpoa.evaluation.evaluator import METRICS
-
     content = summary.to_dict()
-    columns = ("mean", "median", "std", "min", "max")
-    print(f"{'':10}" + "".join(f"{name:>9}" for name in columns))
-    for metric in METRICS:
-        print(f"{metric:10}" + "".join(f"{content[metric][name]:9.4f}" for name in columns))
-    print(f"{len(summary.rows)} images, {summary.n_missing} missing, {summary.n_failed} failed")
-    problems = [f"{row.status}: {row.image}: {row.message}" for row in summary.rows if row.status != "ok"]
+    for line in _statistics(summary, content):
+        print(line)
+    if summary.has_truth:
+        counts = f"{summary.n_missing} missing, {summary.n_failed} failed"
+        surplus = len(summary.unmatched_predictions)
+        print(f"{len(summary.rows)} images, {counts}" + (f", {surplus} predictions without truth" if surplus else ""))
+    else:
+        print(f"{len(summary.unscored)} predictions, {summary.n_failed} failed; no ground truth, so no scores")
+    if summary.n_several_labels and summary.instances_from is None:
+        masks = f"{summary.n_several_labels} of {len(summary.rows)} true masks hold more than one label"
+        print(f"{masks} and are read as foreground/background; --instances scores them as instances")
+    problems = [f"{row.status}: {row.image}: {row.message}" for row in summary.all_rows if row.message]
     problems += [f"prediction without truth: {name}" for name in summary.unmatched_predictions]
     for line in problems[:LISTED]:
         print(line)
@@ -87,3 +123,29 @@ def _print_table(summary: Summary) -> None:
         print(f"and {len(problems) - LISTED} more, see the files")
     print(f"table {summary.table_path}")
     print(f"summary {summary.summary_path}")
+    print(f"report {report}")
+
+
+def _statistics(summary: Summary, content: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the table of means."""
+    from gpoa.evaluation.metrics import HIGHER_IS_BETTER, METRICS
+
+    rows = {}
+    if summary.has_truth:
+        rows = {name if HIGHER_IS_BETTER[name] else f"{name} px": content[name] for name in METRICS}
+    if summary.instances_from is not None:
+        rows |= content["instances"]["per_image"]
+    if content["confidence"] is not None:
+        rows["confidence"] = content["confidence"]
+    if not rows:
+        return
+    yield f"{'':24}" + "".join(f"{name:>11}" for name in COLUMNS)
+    for name, values in rows.items():
+        cells = [values[key] for key in COLUMNS.values()]
+        yield f"{name:24}" + "".join(f"{'-':>11}" if cell is None else f"{cell:11.4f}" for cell in cells)
+    yield "low, high: 95 % bootstrap interval of the mean; px: pixels, lower is better"
+    if summary.instances_from is not None:
+        objects = content["instances"]
+        values = ", ".join(f"{name} {value:.4f}" for name, value in objects["pooled"].items())
+        source = f"predicted from {objects['predicted_from']}, true from {objects['true_from']}"
+        yield f"all objects together ({objects['n_predicted']} predicted, {objects['n_true']} true; {source}): {values}"

@@ -4,7 +4,8 @@ For each class: up to three references (first, middle, last by name), every othe
 taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired bootstraps over
 images within classes.
 
-A row is a dict with `class`, `reference`, `image`, `method` and `iou`.
+A row is a mapping with `class`, `reference`, `image`, `method`, the metrics and, where a method draws at random, `seed`. An image
+that was measured with several seeds counts once, with the mean of its values.
 """
 
 from __future__ import annotations
@@ -21,7 +22,20 @@ from gpoa.datasets.image_io import load_mask
 from gpoa.types import Sample
 
 SAMPLES = 2000
+TIE = 0.02
+"""Two scores of one image that differ by no more than this are a tie."""
 Row = Mapping[str, Any]
+
+
+def reference_episodes(samples: Sequence[Sample], references: int) -> list[tuple[Sample, list[Sample]]]:
+    """The references of a class, each with all other images.
+
+    Args:
+        samples: of the class, by name.
+        references: how many of first, middle and last are used.
+    """
+    places = list(dict.fromkeys([0, len(samples) // 2, len(samples) - 1]))[:references]
+    return [(samples[place], [*samples[:place], *samples[place + 1 :]]) for place in places]
 
 
 def class_episodes(folder: Path, references: int, targets: int) -> Iterable[tuple[Sample, list[Sample]]]:
@@ -33,10 +47,8 @@ def class_episodes(folder: Path, references: int, targets: int) -> Iterable[tupl
         targets: at most this many, the first by name.
     """
     samples = sorted(find_samples(folder / "images"), key=lambda sample: sample.image_path.name)
-    places = dict.fromkeys([0, len(samples) // 2, len(samples) - 1])
-    for place in list(places)[:references]:
-        others = [sample for index, sample in enumerate(samples) if index != place]
-        yield samples[place], others[:targets]
+    for reference, others in reference_episodes(samples, references):
+        yield reference, others[:targets]
 
 
 def truth_of(sample: Sample) -> np.ndarray:
@@ -44,18 +56,20 @@ def truth_of(sample: Sample) -> np.ndarray:
     return load_mask(sample.image_path.parent.parent / "masks" / f"{sample.image_path.stem}.png", allow_empty=True)
 
 
-def by_class(rows: Sequence[Row], method: str) -> dict[str, np.ndarray]:
-    """IoU of each class, images in one order for all methods."""
-    grouped: dict[str, list[tuple]] = defaultdict(list)
+def by_class(rows: Sequence[Row], method: str, metric: str = "iou") -> dict[str, np.ndarray]:
+    """A method's values of each class, images in one order for all methods."""
+    grouped: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["method"] == method:
-            grouped[row["class"]].append((row["reference"], row["image"], float(row["iou"])))
-    return {name: np.array([value for _, _, value in sorted(values)]) for name, values in grouped.items()}
+            grouped[row["class"]][row["reference"], row["image"]].append(float(row[metric]))
+    return {
+        name: np.array([np.mean(images[key]) for key in sorted(images)]) for name, images in grouped.items()
+    }
 
 
-def class_means(rows: Sequence[Row], method: str) -> dict[str, float]:
-    """Mean IoU of a method in each class."""
-    return {name: float(values.mean()) for name, values in by_class(rows, method).items()}
+def class_means(rows: Sequence[Row], method: str, metric: str = "iou") -> dict[str, float]:
+    """Mean of a metric for a method in each class."""
+    return {name: float(values.mean()) for name, values in by_class(rows, method, metric).items()}
 
 
 def set_mean(means: Mapping[str, float]) -> float:
@@ -66,6 +80,35 @@ def set_mean(means: Mapping[str, float]) -> float:
     return float(np.mean([np.mean(values) for values in by_set.values()]))
 
 
+def bootstrap(values: Mapping[str, np.ndarray], over_sets: bool = True) -> tuple[float, float]:
+    """95 % interval of a mean over classes (and sets), by resampling the images of each class.
+
+    Args:
+        values: of the images of each class, one or more.
+        over_sets: mean over classes, then sets; else over classes only.
+    """
+    rng = np.random.default_rng(0)
+    drawn = {name: one[rng.integers(0, len(one), (SAMPLES, len(one)))].mean(axis=1) for name, one in values.items()}
+    by_set: dict[str, list[np.ndarray]] = defaultdict(list)
+    for name, means_of_class in drawn.items():
+        by_set[name.split("/")[0] if over_sets else ""].append(means_of_class)
+    means = np.mean([np.mean(one, axis=0) for one in by_set.values()], axis=0)  # [SAMPLES]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def differences(rows: Sequence[Row], method: str, baseline: str, metric: str = "iou") -> dict[str, np.ndarray]:
+    """Method minus baseline for the images of each class.
+
+    Raises:
+        ValueError: the two were not measured on the same images.
+    """
+    mine, theirs = by_class(rows, method, metric), by_class(rows, baseline, metric)
+    if {name: len(one) for name, one in mine.items()} != {name: len(one) for name, one in theirs.items()}:
+        raise ValueError(f"{method} and {baseline} were measured on different images; run both on the same ones")
+    return {name: mine[name] - theirs[name] for name in mine}
+
+
 def interval(rows: Sequence[Row], method: str, baseline: str, over_sets: bool = True) -> tuple[float, float]:
     """Paired bootstrap 95 % interval of the difference of two methods' means.
 
@@ -74,21 +117,9 @@ def interval(rows: Sequence[Row], method: str, baseline: str, over_sets: bool = 
         method, baseline: which two.
         over_sets: mean over classes, then sets; else over classes only.
     """
-    mine, theirs = by_class(rows, method), by_class(rows, baseline)
-    counts = {name: len(values) for name, values in mine.items()}
-    rng = np.random.default_rng(0)
-    differences = []
-    for _ in range(SAMPLES):
-        means = {}
-        for name, count in counts.items():
-            picks = rng.integers(0, count, count)
-            means[name] = float((mine[name] - theirs[name])[picks].mean())
-        differences.append(set_mean(means) if over_sets else float(np.mean(list(means.values()))))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
+    return bootstrap(differences(rows, method, baseline), over_sets)
 
 
-def share_worse(rows: Sequence[Row], method: str, baseline: str, by: float = 0.02) -> float:
+def share_worse(rows: Sequence[Row], method: str, baseline: str, by: float = TIE) -> float:
     """Share of the images whose IoU is lower than the baseline's by more than `by`."""
-    mine, theirs = by_class(rows, method), by_class(rows, baseline)
-    return float(np.mean(np.concatenate([mine[name] - theirs[name] for name in mine]) < -by))
+    return float(np.mean(np.concatenate(list(differences(rows, method, baseline).values())) < -by))
