@@ -2,7 +2,7 @@
 
 GPOA takes for every reference patch the target patch most similar to it; the patches reached from the mask become
 positive prompts, those reached from the background negative ones, and patches reached from both are dropped. GBMSeg
-(arXiv:2408.09491) keeps a match only if the way back leads to the same class, and prunes points of opposite labels
+(arXiv:2406.16271) keeps a match only if the way back leads to the same class, and prunes points of opposite labels
 that lie close together.
 """
 
