@@ -324,6 +324,30 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class BenchmarkConfig:
+    """What a benchmark runs."""
+
+    methods: tuple[str, ...] = ()
+    """Methods to compare; default: ours, its start, and every peer."""
+    references: int = 3
+    """References a class: the first, the middle and the last image by name, at most."""
+    targets: int = 20
+    """Images a reference that are scored, at most, the first by name."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the methods that draw at random; the others are run once."""
+    workers: int = 0
+    """Processes; 0 is one a core."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (1 <= self.references <= 3, f"--references {self.references}: from 1 to 3"),
+            (self.targets >= 1, f"--targets {self.targets}: at least 1"),
+            (len(self.seeds) >= 1, "--seeds: at least one"),
+            (self.workers >= 0, f"--workers {self.workers}: 0 or more"),
+        )
+
+
+@dataclass(frozen=True)
 class GpoaConfig:
     """Everything that shapes a mask."""
 

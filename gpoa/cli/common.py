@@ -31,10 +31,74 @@ class CacheArgs:
 
 
 def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str]) -> Args:
-    """Parses a verb's flags into its dataclass; tyro prints help and mistakes and exits with 0 or 2."""
+    """Parses a verb's flags into its dataclass; tyro prints help and mistakes and exits with 0 or 2.
+
+    `--config FILE` (JSON or TOML) stands for the flags in the file; flags on the command line come after and win.
+    """
     import tyro
 
-    return tyro.cli(kind, prog=f"gpoa {verb}", description=description, args=list(argv))
+    description = f"{description}\n--config FILE: flags from a JSON or TOML file, those on the command line win."
+    return tyro.cli(kind, prog=f"gpoa {verb}", description=description, args=expand_config(argv))
+
+
+def expand_config(argv: Sequence[str]) -> list[str]:
+    """Replaces `--config FILE` by the flags that the file names.
+
+    Args:
+        argv: a verb's arguments.
+
+    Returns:
+        The arguments, those of the file first.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no table of flags.
+    """
+    from gpoa.errors import ConfigError
+
+    arguments = list(argv)
+    if "--config" not in arguments:
+        return arguments
+    place = arguments.index("--config")
+    if place + 1 == len(arguments):
+        raise ConfigError("--config: a JSON or TOML file is expected after it")
+    path = Path(arguments[place + 1])
+    return [*_flags(_read_table(path)), *arguments[:place], *arguments[place + 2 :]]
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """The content of a JSON or TOML file."""
+    from gpoa.errors import ConfigError
+
+    try:
+        if path.suffix == ".toml":
+            import tomllib  # Python 3.11
+
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        else:
+            table = json.loads(path.read_text(encoding="utf-8"))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"--config {path}: TOML needs Python 3.11; write it as JSON") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"--config {path}: a table of flags is expected, like {{\"output\": \"out\"}}")
+    return table
+
+
+def _flags(table: dict[str, Any], prefix: str = "") -> list[str]:
+    """A nested table as command-line flags: `{"train": {"updates": 5}}` is `--train.updates 5`."""
+    flags = []
+    for name, value in table.items():
+        flag = prefix + str(name).replace("_", "-")
+        if isinstance(value, dict):
+            flags += _flags(value, f"{flag}.")
+        elif isinstance(value, bool):
+            parts = flag.rsplit(".", 1)
+            flags.append(f"--{flag}" if value else "--" + ".".join([*parts[:-1], f"no-{parts[-1]}"]))
+        elif value is not None:
+            values = value if isinstance(value, list) else [value]
+            flags += [f"--{flag}", *(str(one) for one in values)]
+    return flags
 
 
 def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: int | None) -> GpoaConfig:

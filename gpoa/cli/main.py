@@ -21,7 +21,8 @@ VERBS = {
     "train": "classes of labelled images -> a policy that improves prompts",
     "optimize": "initial prompt files -> better prompt files, without ground truth",
     "segment": "prompt files -> masks and overlays",
-    "evaluate": "masks + ground truth -> IoU and Dice, per image and mean",
+    "evaluate": "masks + ground truth -> scores per image and mean, and a report",
+    "benchmark": "labelled classes -> our masks and those of other methods compared, with a report",
     "models": "list, fetch, verify the frozen models",
     "doctor": "what this machine has: python, torch, device, models",
 }

@@ -90,12 +90,22 @@ def read_split(path: Path, train_list: str = "train") -> dict[str, list[str]]:
     Raises:
         DataError: the file is missing or lacks one of them.
     """
+    return {"train": read_list(path, train_list), "held_out": read_list(path, "held_out")}
+
+
+def read_list(path: Path, name: str) -> list[str]:
+    """One list of class names of a split file.
+
+    Raises:
+        DataError: the file is missing or lacks it.
+    """
     try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-        named = {"train": lists[train_list], "held_out": lists["held_out"]}
-        return {key: [str(name) for name in names] for key, names in named.items()}
+        names = json.loads(path.read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a split; it must be JSON with the lists {train_list} and held_out") from error
+        raise DataError(f"{path}: not a split; it must be JSON with the list {name}") from error
+    if not isinstance(names, list):
+        raise DataError(f"{path}: {name} is no list of class names")
+    return [str(one) for one in names]
 
 
 def _class_names(data: Path) -> set[str]:

@@ -1,0 +1,1 @@
+"""Any methods on any labelled classes: running, keeping rows, presenting them."""

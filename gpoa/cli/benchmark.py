@@ -1,0 +1,135 @@
+"""Compares methods on labelled classes: ours, its start, and peers, on the same frozen models.
+
+Every class folder holds images/ and masks/. A method gets one labelled image (the first, then the middle, then the last by name) and
+is scored on the others. The output folder gets rows.csv (one row for each image, method and seed), summary.json, report.html and
+table.md. A second run goes on where the first one stopped, and adds methods, references or seeds.
+
+examples:
+  gpoa benchmark --data data --output runs/benchmark --methods gpoa gpoa-start otsu
+  gpoa benchmark --data BENCH --split BENCH/split.json --list quick --fast --output runs/fast
+  gpoa benchmark --config runs/fast/benchmark.json --output runs/again
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gpoa.cli.common import CacheArgs, open_cache, parse
+from gpoa.config import BenchmarkConfig, GpoaConfig
+
+if TYPE_CHECKING:
+    from gpoa.datasets.classes import LabelledClass
+    from gpoa.evaluation.report import Group
+
+FAST_TARGETS = 8
+
+
+@dataclass(frozen=True)
+class Args:
+    """Flags of `gpoa benchmark`."""
+
+    data: Path
+    """Folder of classes: <class>/images and <class>/masks at any depth, or projects with reference_image and so on."""
+    output: Path = Path("runs/benchmark")
+    """The benchmark's folder."""
+    split: Path | None = None
+    """JSON file with lists of class names."""
+    list: str = "held_out"
+    """Which list of the split file is measured."""
+    apart: str = "thin"
+    """List of the split file whose classes are also shown apart, if it is there."""
+    classes: tuple[str, ...] = ()
+    """Classes by name, instead of a list; default without a split file: all."""
+    benchmark: Annotated[BenchmarkConfig, tyro.conf.arg(name="")] = field(default_factory=BenchmarkConfig)
+    config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
+    cache: CacheArgs = field(default_factory=CacheArgs)
+    fast: bool = False
+    """One reference a class and at most 8 targets."""
+    cases: int = 3
+    """Pictures of the worst, the median and the best images each in the report; 0 is none."""
+    report_only: bool = False
+    """Measure nothing; summarise and report the rows that are there."""
+    json: bool = False
+    """Print the summary as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb; returns 0, or 1 where a method failed on an image."""
+    args = parse(Args, "benchmark", __doc__, argv)
+    from gpoa.batch import prepare_folder
+    from gpoa.benchmark.contenders import DEFAULT_METHODS
+    from gpoa.benchmark.presenting import present
+    from gpoa.benchmark.runner import plan_units, read_rows, run_benchmark
+    from gpoa.datasets.classes import load_classes
+
+    settings = args.benchmark
+    if args.fast:
+        settings = replace(settings, references=1, targets=min(settings.targets, FAST_TARGETS))
+    settings = replace(settings, methods=settings.methods or DEFAULT_METHODS)
+    classes = load_classes(args.data, _class_names(args))
+    units = plan_units(classes, settings)
+    prepare_folder(args.output)
+    cache = open_cache(args.cache)
+    if not args.report_only:
+        workers = settings.workers or os.cpu_count() or 1
+        _follow(run_benchmark(units, args.output, args.config, cache, workers), len(units), args.json)
+    wanted = {unit.key for unit in units}
+    rows = [row for row in read_rows(args.output / "rows.csv") if _key(row) in wanted]
+    command = "gpoa benchmark " + " ".join(argv)
+    summary = present(rows, units, _groups(args, classes), args.output, args.config, cache, args.cases, command)
+    print(json.dumps(summary.plain) if args.json else summary.text)
+    return int(any(row["status"] == "failed" for row in rows))
+
+
+def _key(row) -> tuple[str, str, str, str]:
+    return row["class"], row["reference"], row["method"], str(row["seed"])
+
+
+def _class_names(args: Args) -> Sequence[str] | None:
+    """The classes that the flags name; None is all."""
+    if args.classes or args.split is None:
+        return args.classes or None
+    return _list(args.split, args.list)
+
+
+def _list(split: Path, name: str) -> Sequence[str]:
+    """One list of a split file."""
+    from gpoa.datasets.classes import read_list
+
+    return read_list(split, name)
+
+
+def _groups(args: Args, classes: Sequence[LabelledClass]) -> Sequence[Group]:
+    """All classes, and, where some are to be shown apart, those and the others."""
+    from gpoa.errors import DataError
+    from gpoa.evaluation.report import Group
+
+    names = tuple(one.name for one in classes)
+    groups = [Group(f"all {len(names)} classes", names)]
+    try:
+        apart = set(_list(args.split, args.apart)) if args.split is not None else set()
+    except DataError:
+        apart = set()
+    inside, outside = (tuple(n for n in names if (n in apart) == is_in) for is_in in (True, False))
+    if inside and outside:
+        groups += [Group(f"{len(outside)} classes that are not {args.apart}", outside)]
+        groups += [Group(f"{len(inside)} {args.apart} classes", inside)]
+    return groups
+
+
+def _follow(units, total: int, quiet: bool) -> None:
+    """Shows how the benchmark goes on."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="unit", disable=quiet or not sys.stderr.isatty()) as bar:
+        for unit in units:
+            bar.set_postfix_str(f"{unit.class_name} {unit.method}", refresh=False)
+            bar.update()
