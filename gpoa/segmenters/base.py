@@ -35,6 +35,34 @@ class Segmenter(Protocol):
         ...
 
 
+def decode_many(
+    segmenter: Segmenter,
+    embeddings: Sequence[ImageEmbedding],
+    prompts: Sequence[Sequence[PointPrompts]],
+    multimask_output: bool = False,
+    all_outputs: bool = False,
+) -> list[MaskPrediction]:
+    """Answers prompt sets on many images, in common calls where the segmenter has them (`SamDecoder.decode_many`).
+
+    Args:
+        segmenter: any.
+        embeddings: one an image.
+        prompts: the sets of each image.
+        multimask_output, all_outputs: as in `Segmenter.decode`.
+
+    Returns:
+        One prediction an image.
+
+    Raises:
+        ValueError: there are not as many embeddings as lists of sets.
+    """
+    together = getattr(segmenter, "decode_many", None)
+    if together is not None:
+        return together(embeddings, prompts, multimask_output, all_outputs)
+    pairs = zip(embeddings, prompts, strict=True)
+    return [segmenter.decode(embedding, sets, multimask_output, all_outputs) for embedding, sets in pairs]
+
+
 def upscale_logits(low_res_logits: np.ndarray, input_size: Size, original_size: Size) -> np.ndarray:
     """Brings one low-resolution mask to the original size, as `segment_anything`'s `postprocess_masks` does.
 

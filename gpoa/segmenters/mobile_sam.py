@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
+from gpoa.geometry import SAM_SIDE
 from gpoa.segmenters.preprocess import preprocess
-from gpoa.segmenters.sam_decoder import SamDecoder, build_sam_decoder
+from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 
@@ -22,10 +23,11 @@ class MobileSam:
         folder: the model's folder.
         weights_id: names the weights.
         device: torch device; the encoder uses ONNX Runtime's CUDA provider where that is installed and asked for.
+        dtype: of the decoder's large products, see `SamDecoder`.
     """
 
-    def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
-        self.folder, self.model_id, self.device = Path(folder), weights_id, device
+    def __init__(self, folder: Path, weights_id: str, device: str = "cpu", dtype: DecoderType = "float32") -> None:
+        self.folder, self.model_id, self.device, self.dtype = Path(folder), weights_id, device, dtype
         self._session = None
         self._decoder: SamDecoder | None = None
 
@@ -56,25 +58,47 @@ class MobileSam:
         all_outputs: bool = False,
     ) -> MaskPrediction:
         """Answers B prompt sets on one image; see `SamDecoder.decode`."""
+        return self.decoder.decode(embedding, prompts, multimask_output, all_outputs)
+
+    def decode_many(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        prompts: Sequence[Sequence[PointPrompts]],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
+    ) -> list[MaskPrediction]:
+        """Answers prompt sets on many images; see `SamDecoder.decode_many`."""
+        return self.decoder.decode_many(embeddings, prompts, multimask_output, all_outputs)
+
+    @property
+    def decoder(self) -> SamDecoder:
+        """The torch decoder, loaded once.
+
+        Raises:
+            ModelError: its file is missing, damaged or of another model.
+        """
         if self._decoder is None:
             self._decoder = self._load_decoder()
-        return self._decoder.decode(embedding, prompts, multimask_output, all_outputs)
+        return self._decoder
 
     def _encoder(self):
         """The ONNX Runtime session of the encoder, opened once."""
         if self._session is None:
             import onnxruntime
+            import torch
 
             wanted = ["CUDAExecutionProvider"] if self.device.startswith("cuda") else []
             offered = onnxruntime.get_available_providers()
             providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
             options = onnxruntime.SessionOptions()
             # Its threads would spin between images and take the cores from torch.
+            options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS counts for both
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             try:
                 self._session = onnxruntime.InferenceSession(self.folder / "encoder.onnx", options, providers=providers)
             except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
                 raise ModelError(f"{self.folder / 'encoder.onnx'}: cannot be loaded ({one_line(error)})") from error
+            _check_encoder(self._session, self.folder / "encoder.onnx")
         return self._session
 
     def _load_decoder(self) -> SamDecoder:
@@ -84,6 +108,20 @@ class MobileSam:
 
         path = self.folder / "decoder.safetensors"
         try:
-            return build_sam_decoder(load_file(path), self.device)
+            return build_sam_decoder(load_file(path), self.device, self.dtype)
         except (SafetensorError, OSError, RuntimeError) as error:
-            raise ModelError(f"{path}: cannot be loaded ({one_line(error)}); run `gpoa models fetch mobile_sam`") from error
+            remedy = "run `gpoa models fetch mobile_sam`"
+            raise ModelError(f"{path}: cannot be loaded ({one_line(error)}); {remedy}") from error
+
+
+def _check_encoder(session, path: Path) -> None:
+    """Refuses a graph of another model.
+
+    Raises:
+        ModelError: its input or output is not MobileSAM's.
+    """
+    inputs = [(value.name, value.shape[1:]) for value in session.get_inputs()]
+    outputs = [value.shape[1:] for value in session.get_outputs()]
+    if inputs != [("input", [3, SAM_SIDE, SAM_SIDE])] or outputs != [[256, 64, 64]]:
+        found = f"inputs {inputs}, outputs {outputs}"
+        raise ModelError(f"{path}: not MobileSAM's encoder ({found}); run `gpoa models fetch mobile_sam`")

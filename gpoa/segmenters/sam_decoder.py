@@ -1,43 +1,81 @@
 """SAM's prompt encoder and mask decoder in torch, shared by every backend of the first SAM family.
 
-Legend: `B` prompt sets, `K` points, `M` masks a set.
+Legend: `B` prompt sets, `M` masks a set.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import sys
+import time
+import weakref
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from gpoa.errors import ModelError
-from gpoa.geometry import SAM_SIDE, to_sam_points
+from gpoa.geometry import LOW_RES_SIDE, SAM_SIDE
+from gpoa.segmenters.fast_decoder import FastDecoder, ImageSide, PromptTokens, stack_tokens, tokens_of
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 if TYPE_CHECKING:
     import torch
 
+logger = logging.getLogger(__name__)
+
+DecoderType = Literal["float32", "bfloat16", "float16", "auto"]
+"""What the large products are made in; auto measures, see `fastest_type`."""
+GPU_BATCH, GPU_IMAGES, CPU_IMAGES = 64, 32, 4
+"""Prompt sets a call of a GPU, and images (10 MB each) whose share of the work is kept."""
+PAD_TO = 8
+"""With padding, sets share a call when their numbers of tokens round up to the same multiple."""
+GAIN = 1.2
+"""How many times faster a reduced type has to be for auto to take it."""
+
+
+class _Job(NamedTuple):
+    """One prompt set on its way: its image, its place among that image's sets, and its tokens."""
+
+    image: int
+    place: int
+    tokens: tuple[np.ndarray, np.ndarray]
+    mask: np.ndarray | None
+
 
 class SamDecoder:
-    """Decodes prompt sets from an image embedding.
+    """Decodes prompt sets from image embeddings.
 
     Args:
         prompt_encoder: `segment_anything.modeling.PromptEncoder`.
         mask_decoder: `segment_anything.modeling.MaskDecoder`.
         device: torch device.
+        dtype: of the large products. float32 gives the masks of `SamPredictor` to rounding; see `fast_decoder`.
+        pad: sets of similar size share a call, the shorter ones filled up with tokens that nothing attends to; by
+            default on GPUs only.
     """
 
-    def __init__(self, prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        prompt_encoder: torch.nn.Module,
+        mask_decoder: torch.nn.Module,
+        device: str = "cpu",
+        dtype: DecoderType = "float32",
+        pad: bool | None = None,
+    ) -> None:
         self.prompt_encoder = prompt_encoder.eval().to(device)
         self.mask_decoder = mask_decoder.eval().to(device)
-        self.device = device
-        # Sets of one shape share a call on a GPU; on a CPU larger batches are slower a set (measured, DESIGN 6).
-        self.batch_size = 1 if device == "cpu" else 64
-        self._image_pe = self.prompt_encoder.get_dense_pe()
+        self.device, self.on_cpu = device, device == "cpu"
+        self.dtype = fastest_type(self.prompt_encoder, self.mask_decoder, device) if dtype == "auto" else dtype
+        self.pad = not self.on_cpu if pad is None else pad
+        # Sets share a call on a GPU; on a CPU larger batches are slower a set (measured, DESIGN 6).
+        self.batch_size = 1 if self.on_cpu else GPU_BATCH
+        self.core = FastDecoder(self.prompt_encoder, self.mask_decoder, device, self.dtype)
+        self._warned = False
+        self._sides: dict[int, tuple[weakref.ref, int, ImageSide]] = {}
 
     def decode(
         self,
@@ -56,56 +94,175 @@ class SamDecoder:
 
         Returns:
             low_res_logits [B, M, 256, 256] and iou_predictions [B, M], M being 1, 3 or 4.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one prompt set.
+        """
+        return self.decode_many([embedding], [prompts], multimask_output, all_outputs)[0]
+
+    def decode_many(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        prompts: Sequence[Sequence[PointPrompts]],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
+    ) -> list[MaskPrediction]:
+        """Answers prompt sets on many images; on a GPU, sets of several images share a call.
+
+        Args:
+            embeddings: one an image.
+            prompts: the sets of each image.
+            multimask_output, all_outputs: as in `decode`.
+
+        Returns:
+            One prediction an image.
+
+        Raises:
+            ValueError: there are not as many embeddings as lists of sets.
+            ModelError: the GPU's memory does not hold one prompt set.
         """
         wanted = slice(0, 4) if all_outputs else slice(1, 4) if multimask_output else slice(0, 1)
         count = wanted.stop - wanted.start
-        logits = np.empty((len(prompts), count, 256, 256), dtype=np.float32)
-        scores = np.empty((len(prompts), count), dtype=np.float32)
-        for group in self._groups(prompts):
-            masks, iou = self._call(embedding, [prompts[i] for i in group])
-            logits[group], scores[group] = masks[:, wanted], iou[:, wanted]
-        return MaskPrediction(low_res_logits=logits, iou_predictions=scores)
+        jobs: list[_Job] = []
+        answers: list[MaskPrediction] = []
+        for image, (embedding, sets) in enumerate(zip(embeddings, prompts, strict=True)):
+            for place, one in enumerate(sets):
+                jobs.append(_Job(image, place, tokens_of(one, embedding.original_size), one.mask_prompt))
+            shape = (len(sets), count)
+            masks = np.empty((*shape, LOW_RES_SIDE, LOW_RES_SIDE), dtype=np.float32)
+            answers.append(MaskPrediction(masks, np.empty(shape, dtype=np.float32)))
+        for batch in self._batches(jobs):
+            self._answer(embeddings, batch, wanted, answers)
+        return answers
 
-    def _groups(self, prompts: Sequence[PointPrompts]) -> list[list[int]]:
-        """Indices of prompt sets of one shape, in batches (no padding, so a mask never depends on its neighbours)."""
-        shapes: dict[tuple, list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            shape = (len(prompt.point_labels), prompt.box is None, prompt.mask_prompt is None)
-            shapes.setdefault(shape, []).append(index)
+    def _batches(self, jobs: Sequence[_Job]) -> list[list[_Job]]:
+        """Sets that share a call: of one number of tokens (with padding: nearly), all with a mask prompt or none."""
+        groups: dict[tuple, list[_Job]] = {}
+        for job in jobs:
+            length = len(job.tokens[1])
+            if self.pad:
+                length = -(-length // PAD_TO)
+            image = job.image if self.batch_size == 1 else 0
+            groups.setdefault((image, length, job.mask is None), []).append(job)
         size = self.batch_size
-        return [same[i : i + size] for same in shapes.values() for i in range(0, len(same), size)]
+        return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
-    def _call(self, embedding: ImageEmbedding, batch: Sequence[PointPrompts]) -> tuple[np.ndarray, np.ndarray]:
-        """One decoder call on prompt sets of one shape: masks [B, 4, 256, 256] and their predicted IoU [B, 4]."""
+    def _answer(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        batch: Sequence[_Job],
+        wanted: slice,
+        answers: Sequence[MaskPrediction],
+    ) -> None:
+        """Decodes a batch into `answers`, in smaller calls where it does not fit into the GPU's memory."""
+        done = 0
+        while done < len(batch):
+            part = batch[done : done + self.batch_size]
+            made = self._call_if_it_fits(embeddings, part, wanted)
+            if made is None:
+                self._shrink(len(part))
+                continue
+            for job, masks, iou in zip(part, *made, strict=True):
+                answers[job.image].low_res_logits[job.place] = masks
+                answers[job.image].iou_predictions[job.place] = iou
+            done += len(part)
+
+    def _call_if_it_fits(
+        self, embeddings: Sequence[ImageEmbedding], batch: Sequence[_Job], wanted: slice
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """`_call`, or None where the GPU's memory does not hold so many sets."""
         import torch
 
-        with torch.inference_mode():
-            sparse, dense = self.prompt_encoder(**self._tensors(embedding, batch))
-            masks, iou = self.mask_decoder.predict_masks(
-                image_embeddings=embedding.features.to(self.device),
-                image_pe=self._image_pe,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-            )
-        return masks.float().cpu().numpy(), iou.float().cpu().numpy()
+        try:
+            return self._call(embeddings, batch, wanted)
+        except torch.cuda.OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise ModelError(
+                    f"{self.device}: out of memory with one prompt set; free the device or take --models.device cpu"
+                ) from error
+            return None
 
-    def _tensors(self, embedding: ImageEmbedding, batch: Sequence[PointPrompts]) -> dict[str, object]:
-        """The arguments of `PromptEncoder.forward`."""
+    def _shrink(self, failed: int) -> None:
+        """Halves the batch after `failed` sets did not fit, and says so the first time."""
         import torch
 
-        size = embedding.original_size
-        points = boxes = masks = None
-        if len(batch[0].point_labels):
-            coords = np.stack([to_sam_points(p.point_coords, size) for p in batch])  # [B, K, 2]
-            labels = np.stack([p.point_labels for p in batch]).astype(np.int64)  # [B, K]
-            points = (torch.from_numpy(coords).to(self.device), torch.from_numpy(labels).to(self.device))
-        if batch[0].box is not None:
-            corners = np.stack([to_sam_points(p.box.reshape(2, 2), size).reshape(4) for p in batch])  # [B, 4]
-            boxes = torch.from_numpy(corners).to(self.device)
-        if batch[0].mask_prompt is not None:
-            frames = np.stack([np.asarray(p.mask_prompt, dtype=np.float32)[None] for p in batch])  # [B, 1, 256, 256]
-            masks = torch.from_numpy(frames).to(self.device)
-        return {"points": points, "boxes": boxes, "masks": masks}
+        if not self._warned:
+            self._warned = True
+            logger.warning("%s: out of memory with %d prompt sets a call; going on with fewer", self.device, failed)
+        self.batch_size = max(1, failed // 2)
+        self._sides.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _call(
+        self, embeddings: Sequence[ImageEmbedding], batch: Sequence[_Job], wanted: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One decoder call: masks [B, M, 256, 256] and their predicted IoU [B, M]."""
+        import torch
+
+        prompts = stack_tokens([job.tokens for job in batch], [job.mask for job in batch])
+        images = sorted({job.image for job in batch})
+        sides = [self._side(embeddings[image].features) for image in images]
+        side, owner = sides[0], None
+        if len(sides) > 1:
+            side = ImageSide(torch.cat([one.keys for one in sides]), torch.cat([one.projected for one in sides]))
+            owner = [images.index(job.image) for job in batch]
+        masks, iou = self.core.predict(side, prompts, owner)
+        return masks[:, wanted].cpu().numpy(), iou[:, wanted].cpu().numpy()
+
+    def _side(self, features: torch.Tensor) -> ImageSide:
+        """What the decoder prepares once an image; that of the latest images is kept."""
+        version = 0 if features.is_inference() else features._version  # counts changes in place
+        known = self._sides.pop(id(features), None)
+        if known is None or known[0]() is not features or known[1] != version:
+            known = weakref.ref(features), version, self.core.image_side(features)
+        self._sides[id(features)] = known  # last: the latest one
+        while len(self._sides) > (CPU_IMAGES if self.on_cpu else GPU_IMAGES):
+            del self._sides[next(iter(self._sides))]
+        return known[2]
+
+
+_MEASURED: dict[tuple[str, int], str] = {}
+
+
+def fastest_type(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, device: str) -> str:
+    """What `auto` stands for on this machine, measured at first use and remembered while the process lives.
+
+    Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much), and near a tie the choice
+    may differ from run to run: that is why float32 is the default.
+
+    Returns:
+        On a CPU with bfloat16 instructions the faster of float32 and bfloat16, on other CPUs float32; on CUDA float16,
+        which keeps three bits more than bfloat16.
+    """
+    import torch
+
+    if device != "cpu":
+        return "float16" if device.startswith("cuda") else "float32"
+    supports = [getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile")]
+    if not any(check() for check in supports):
+        return "float32"
+    key = device, torch.get_num_threads()
+    if key not in _MEASURED:
+        exact, reduced = (
+            _seconds(FastDecoder(prompt_encoder, mask_decoder, device, name)) for name in ("float32", "bfloat16")
+        )
+        _MEASURED[key] = "bfloat16" if exact > GAIN * reduced else "float32"
+    return _MEASURED[key]
+
+
+def _seconds(core: FastDecoder) -> float:
+    """The shortest of a few calls on one prompt set with a mask prompt."""
+    import torch
+
+    side, best = core.image_side(torch.zeros(1, 256, 64, 64)), float("inf")
+    points, mask = (np.zeros((1, 16, 2), np.float32), np.ones((1, 16), np.int64)), np.zeros((1, 256, 256), np.float32)
+    tokens = PromptTokens(*points, mask)
+    for _ in range(4):
+        began = time.perf_counter()
+        core.predict(side, tokens)
+        best = min(best, time.perf_counter() - began)
+    return best
 
 
 @functools.cache
@@ -130,12 +287,15 @@ def import_modeling() -> ModuleType:
             del sys.modules[loaded]
 
 
-def build_sam_decoder(state: dict[str, torch.Tensor], device: str = "cpu") -> SamDecoder:
+def build_sam_decoder(
+    state: dict[str, torch.Tensor], device: str = "cpu", dtype: DecoderType = "float32"
+) -> SamDecoder:
     """Builds the decoder that all SAM sizes and MobileSAM share.
 
     Args:
         state: weights, keys `prompt_encoder.*` and `mask_decoder.*`.
         device: torch device.
+        dtype: see `SamDecoder`.
 
     Returns:
         The decoder, every weight loaded (strict).
@@ -153,4 +313,4 @@ def build_sam_decoder(state: dict[str, torch.Tensor], device: str = "cpu") -> Sa
     )
     for name, module in (("prompt_encoder.", prompt_encoder), ("mask_decoder.", mask_decoder)):
         module.load_state_dict({k[len(name) :]: v for k, v in state.items() if k.startswith(name)}, strict=True)
-    return SamDecoder(prompt_encoder, mask_decoder, device)
+    return SamDecoder(prompt_encoder, mask_decoder, device, dtype)

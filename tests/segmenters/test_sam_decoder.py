@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from segment_anything import SamPredictor
 
+from gpoa.errors import ModelError
+from gpoa.segmenters import sam_decoder
+from gpoa.segmenters.base import decode_many
+from gpoa.segmenters.fast_decoder import PromptTokens
 from gpoa.segmenters.sam_decoder import SamDecoder, build_sam_decoder
 from gpoa.types import MaskPrediction, PointPrompts
 from tests.segmenters.builders import embedding_of, random_sam
@@ -102,16 +108,148 @@ def test_cases_differ(answers: dict[str, MaskPrediction]) -> None:
         assert np.abs(masks[index] - masks[index - 1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("batch_size", [1, 64])  # a CPU's, a GPU's
-def test_mixed_sets_keep_their_order(answers: dict[str, MaskPrediction], batch_size: int) -> None:
-    decoder = SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder)
-    decoder.batch_size = batch_size
-    names = ["one point", "box", "other point", "mask", "one point"]  # the first, third and last share a call
-    together = decoder.decode(embedding_of(SIZE, INSIDE), [CASES[name] for name in names])
-    assert together.low_res_logits.shape == (5, 1, 256, 256)
-    for index, name in enumerate(names):
+MIXED = ["one point", "box", "other point", "mask", "one point", "three points", "everything"]
+
+
+def _decoder_of(batch_size: int = 64, pad: bool = True, **choices: str) -> SamDecoder:
+    """On the CPU, with the batches of a GPU."""
+    made = SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder, pad=pad, **choices)
+    made.batch_size = batch_size
+    return made
+
+
+@pytest.mark.parametrize(("batch_size", "pad"), [(1, False), (64, False), (64, True)])  # a CPU, a GPU without and with
+def test_mixed_sets_keep_their_order(answers: dict[str, MaskPrediction], batch_size: int, pad: bool) -> None:
+    """Padding and neighbours change a mask by less than 1e-4."""
+    decoder = _decoder_of(batch_size, pad)
+    together = decoder.decode(embedding_of(SIZE, INSIDE), [CASES[name] for name in MIXED])
+    assert together.low_res_logits.shape == (7, 1, 256, 256)
+    for index, name in enumerate(MIXED):
         np.testing.assert_allclose(together.low_res_logits[index], answers[name].low_res_logits[0], atol=1e-4)
         np.testing.assert_allclose(together.iou_predictions[index], answers[name].iou_predictions[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "pad", "calls"),
+    [
+        (1, False, [1, 1, 1, 1, 1, 1, 1]),
+        (64, False, [4, 1, 1, 1]),  # two tokens (a box has two corners), none, four, five with a mask prompt
+        (64, True, [5, 1, 1]),  # without a mask prompt, with one and no token, with one and tokens
+        (2, True, [2, 2, 1, 1, 1]),
+    ],
+)
+def test_sets_share_calls(batch_size: int, pad: bool, calls: list[int]) -> None:
+    decoder = _decoder_of(batch_size, pad)
+    decoder.core = fake = _FakeCore(limit=64)
+    decoder.decode(embedding_of(SIZE, INSIDE), [CASES[name] for name in MIXED])
+    assert fake.calls == calls
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_many_images_are_as_each_alone(batch_size: int) -> None:
+    other = replace(embedding_of((100, 60), (1024, 614)), features=torch.randn(1, 256, 64, 64))
+    inputs = [embedding_of(SIZE, INSIDE), other, other], [[CASES["box"], CASES["mask"]], [], [CASES["one point"]]]
+    decoder = _decoder_of(batch_size)
+    together = decode_many(decoder, *inputs, multimask_output=True)
+    for made, embedding, sets in zip(together, *inputs, strict=True):
+        alone = decoder.decode(embedding, sets, multimask_output=True)
+        np.testing.assert_allclose(made.low_res_logits, alone.low_res_logits, atol=1e-4)
+        np.testing.assert_allclose(made.iou_predictions, alone.iou_predictions, atol=1e-4)
+    with pytest.raises(ValueError, match="shorter"):
+        decoder.decode_many(inputs[0], inputs[1][:2])
+
+
+def test_many_images_without_a_common_call() -> None:
+    """A segmenter that knows only `decode`."""
+
+    class Other:
+        def decode(self, embedding: str, sets: list[str], multimask_output: bool, all_outputs: bool) -> tuple:
+            return embedding, sets, multimask_output, all_outputs
+
+    assert decode_many(Other(), ["a", "b"], [["x"], []], all_outputs=True) == [
+        ("a", ["x"], False, True),
+        ("b", [], False, True),
+    ]
+
+
+def test_another_image_gets_its_own_masks(decoder: SamDecoder) -> None:
+    """What is kept of an image is not taken for another's, nor for the same tensor's after a change."""
+    features = torch.randn(1, 256, 64, 64)
+    embedding = replace(embedding_of(SIZE, INSIDE), features=features)
+    first = decoder.decode(embedding, [CASES["box"]]).low_res_logits
+    features.neg_()
+    second = decoder.decode(embedding, [CASES["box"]]).low_res_logits
+    fresh = decoder.decode(replace(embedding, features=features.clone()), [CASES["box"]]).low_res_logits
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_array_equal(second, fresh)
+
+
+def test_few_images_are_kept() -> None:
+    decoder = _decoder_of(1)
+    decoder.core = fake = _FakeCore(limit=64)
+    images = [replace(embedding_of(SIZE, INSIDE), features=torch.zeros(1, 256, 64, 64)) for _ in range(5)]
+    for number in [0, 0, 1, 2, 3, 0, 4, 1, 0]:  # the fifth pushes out 1, the one used least recently
+        decoder.decode(images[number], [CASES["box"]])
+    assert fake.images == 6
+
+
+class _FakeCore:
+    """Has memory for a few sets only."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.calls, self.images = limit, [], 0
+
+    def image_side(self, features: torch.Tensor) -> None:
+        self.images += 1
+
+    def predict(self, side: None, prompts: PromptTokens, owner: list[int] | None) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(prompts.labels) > self.limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        self.calls.append(len(prompts.labels))
+        first = torch.from_numpy(prompts.coords[:, 0, 0]).view(-1, 1) if prompts.coords.size else torch.zeros(1, 1)
+        return first[..., None, None].expand(-1, 4, 256, 256), first.expand(-1, 4)
+
+
+def test_out_of_memory_halves_the_batch(caplog: pytest.LogCaptureFixture) -> None:
+    decoder = _decoder_of(64)
+    decoder.core = fake = _FakeCore(limit=3)
+    sets = [_prompts([[column, 0]], [1]) for column in range(9)]
+    for _ in range(2):
+        made = decoder.decode(embedding_of(SIZE, INSIDE), sets)
+        np.testing.assert_allclose(made.iou_predictions[:, 0], np.arange(9) * 10.24, rtol=1e-6)
+    assert fake.calls == [2, 2, 2, 2, 1] * 2  # 9 do not fit, nor do 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "cpu: out of memory with 9 prompt sets a call; going on with fewer"
+    ]
+
+
+def test_out_of_memory_with_one_set_says_what_to_do() -> None:
+    decoder = _decoder_of(64)
+    decoder.core = _FakeCore(limit=0)
+    with pytest.raises(ModelError, match="one prompt set; free the device or take --models.device cpu"):
+        decoder.decode(embedding_of(SIZE, INSIDE), [CASES["box"]])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bfloat16", "want"),
+    [((1.0, 0.5), True, "bfloat16"), ((1.0, 0.9), True, "float32"), ((1.0, 0.5), False, "float32")],
+)
+def test_auto_measures_once(
+    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, float], bfloat16: bool, want: str
+) -> None:
+    """Faster; not enough faster; a CPU without the instructions."""
+    monkeypatch.setattr(sam_decoder, "_MEASURED", {})
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    left = list(seconds)
+    monkeypatch.setattr(sam_decoder, "_seconds", lambda core: left.pop(0))
+    assert [_decoder_of(dtype="auto").dtype for _ in range(2)] == [want, want]
+    assert len(left) == (0 if bfloat16 else 2)
+    assert sam_decoder.fastest_type(None, None, "cuda:1") == "float16"
+
+
+def test_speed_is_measured(decoder: SamDecoder) -> None:
+    assert 0 < sam_decoder._seconds(decoder.core) < 60
 
 
 def test_no_sets_give_no_masks(decoder: SamDecoder) -> None:
