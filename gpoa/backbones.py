@@ -7,6 +7,7 @@ cached loads neither encoder.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +16,19 @@ from gpoa.errors import ConfigError, ModelError
 from gpoa.features.base import FeatureExtractor
 from gpoa.features.cache import EmbeddingCache, default_cache_folder, image_digest
 from gpoa.features.debias import NOISE_IMAGES, noise_basis, remove_directions
-from gpoa.features.dinov2 import Dinov2Extractor
+from gpoa.features.hf_vit import HfVit
+from gpoa.features.segmenter_tokens import NAME as SEGMENTER_FEATURES
+from gpoa.features.segmenter_tokens import SegmenterTokens
+from gpoa.features.tiled import TiledExtractor
+from gpoa.features.vit_kinds import BICUBIC
 from gpoa.geometry import sam_input_size
 from gpoa.models import card, store
+from gpoa.models.zoo import ZOO, hub_name
 from gpoa.segmenters.base import Segmenter
-from gpoa.segmenters.registry import SEGMENTERS
-from gpoa.types import ImageEmbedding, PatchFeatures
+from gpoa.segmenters.embedding_tokens import embedding_tokens
+from gpoa.segmenters.lora import find_adapter
+from gpoa.segmenters.registry import SEGMENTERS, builder_of, is_segmenter_folder
+from gpoa.types import ImageEmbedding, PatchFeatures, Size
 
 
 def resolve_device(name: str) -> str:
@@ -56,8 +64,8 @@ class Backbones:
         self.config = config
         self.cache = EmbeddingCache(default_cache_folder()) if cache is None else cache
         self.device = resolve_device(config.models.device)
-        self.extractor = self._build_extractor()
         self.segmenter = self._build_segmenter()
+        self.extractor = self._build_extractor()
         self._directions: np.ndarray | None = None
         # The stages of one image ask for the same things in turn.
         self._last_features: tuple[str, PatchFeatures] | None = None
@@ -93,12 +101,15 @@ class Backbones:
         import torch
 
         def compute() -> dict[str, np.ndarray]:
-            return {"features": self.segmenter.encode(image).features.numpy().astype(np.float16)}
+            made = self.segmenter.encode(image)
+            tensors = {"features": made.features, **made.extras}
+            return {name: tensor.numpy().astype(np.float16) for name, tensor in tensors.items()}
 
         arrays = self.cache.get_or_compute(key, self.segmenter.model_id, compute)
         size = (image.shape[0], image.shape[1])
-        features = torch.from_numpy(arrays["features"].astype(np.float32)).to(self.device)
-        return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)
+        tensors = {name: torch.from_numpy(value.astype(np.float32)).to(self.device) for name, value in arrays.items()}
+        features = tensors.pop("features")
+        return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size, extras=tensors)
 
     def _debiased(self, raw: PatchFeatures) -> PatchFeatures:
         """The features without the configured number of position directions."""
@@ -114,7 +125,7 @@ class Backbones:
             return {"tokens": self.extractor.extract(image).tokens.astype(np.float16)}
 
         arrays = self.cache.get_or_compute(key, self.extractor.model_id, compute)
-        side = self.config.features.image_size
+        side = self.config.features.image_size * (self.config.features.tiles or 1)
         grid = (side // self.extractor.patch_size,) * 2
         return PatchFeatures(
             tokens=arrays["tokens"].astype(np.float32),
@@ -137,17 +148,57 @@ class Backbones:
 
     def _build_extractor(self) -> FeatureExtractor:
         """The feature model of the config."""
-        models, settings = self.config.models, self.config.features
-        folder = store.ensure(models.features, store.checkpoints_root(models.checkpoints))
-        if not (folder / "config.json").is_file():
+        settings = self.config.features
+        if self.config.models.features == SEGMENTER_FEATURES:
+            made = SegmenterTokens(self._segmenter_tokens, self.segmenter.model_id, settings.image_size)
+            resampling = BICUBIC
+        else:
+            folder = self._features_folder()
+            made = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
+            resampling = made.pixels.resampling
+        return made if settings.tiles is None else TiledExtractor(made, settings.image_size, settings.tiles, resampling)
+
+    def _features_folder(self) -> Path:
+        """The folder of the config's feature model, fetched first where it is missing."""
+        models = self.config.models
+        name = models.features if store.is_model_folder(models.features) else hub_name(models.features)
+        wrong = name in ZOO and ZOO[name].role != "features"
+        folder = None if wrong else store.ensure(name, store.checkpoints_root(models.checkpoints))
+        if folder is None or not (folder / "config.json").is_file():
             raise ModelError(f"--models.features {models.features}: not a feature model; see `gpoa models list`")
-        return Dinov2Extractor(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
+        return folder
+
+    def _segmenter_tokens(self, image: np.ndarray, grid_size: Size) -> np.ndarray:
+        """The segmenter's embedding on a patch grid: [rows * columns, 256] float32."""
+        return embedding_tokens(self.embedding(image), grid_size)
 
     def _build_segmenter(self) -> Segmenter:
-        """The segmenter of the config."""
-        name = self.config.models.segmenter
-        if name not in SEGMENTERS:
+        """The segmenter of the config.
+
+        Raises:
+            ModelError: it is unknown, missing, or damaged.
+            ConfigError: it has no decoder of the precision that was asked for.
+        """
+        models = self.config.models
+        if is_segmenter_folder(models.segmenter):
+            folder = Path(models.segmenter).expanduser()
+            build = builder_of(folder)
+        elif models.segmenter in SEGMENTERS:
+            folder = store.ensure(models.segmenter, store.checkpoints_root(models.checkpoints))
+            build = SEGMENTERS[models.segmenter]
+        else:
             known = ", ".join(SEGMENTERS)
-            raise ModelError(f"--models.segmenter {name}: unknown segmenter; known are {known}")
-        folder = store.ensure(name, store.checkpoints_root(self.config.models.checkpoints))
-        return SEGMENTERS[name](folder, card.model_id(folder), self.device)
+            raise ModelError(f"--models.segmenter {models.segmenter}: unknown segmenter; known are {known}")
+        segmenter = build(folder, _weights_id(folder), self.device)
+        if models.precision != "float32":
+            if not hasattr(segmenter, "dtype"):
+                raise ConfigError(f"--models.precision {models.precision}: {models.segmenter} decodes in float32 only")
+            segmenter.dtype = models.precision
+        return segmenter
+
+
+def _weights_id(folder: Path) -> str:
+    """Names the weights of a segmenter, an adapter beside them included: embeddings are cached under this name."""
+    adapter = find_adapter(folder)
+    own = card.model_id(folder)
+    return own if adapter is None else f"{own}+{card.sha256_of(adapter)[:12]}"

@@ -24,6 +24,7 @@ JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"
 RewardName = Literal["iou", "dice-boundary", "graph"]
 AlgorithmName = Literal["rloo", "ppo", "dqn"]
 TrackerName = Literal["wandb", "mlflow"]
+PrecisionName = Literal["float32", "bfloat16", "float16", "auto"]
 
 
 def _check(*rules: tuple[bool, str]) -> None:
@@ -38,11 +39,15 @@ class ModelsConfig:
     """Which frozen models are used, and where they run."""
 
     features: str = "dinov2-small"
-    """Feature model: a name from `gpoa models list`, or a folder that holds a transformers DINOv2."""
+    """Feature model: a name from `gpoa models list`; a folder with a vision transformer in transformers' layout; a
+    repository of the hub with one (owner/name); or segmenter: the segmenter's own embedding, without a second model."""
     segmenter: str = "mobile_sam"
     """Segmenter: a name from `gpoa models list`."""
     device: str = "auto"
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1, mps."""
+    precision: PrecisionName = "float32"
+    """Of the decoder's large products. float32 gives SAM's own masks; bfloat16 and float16 differ a little and may be faster
+    (bfloat16 on new CPUs, both on GPUs); auto measures at first use."""
     checkpoints: str | None = None
     """Folder of the models; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's cache."""
 
@@ -55,9 +60,15 @@ class FeaturesConfig:
     """Side of the square that the feature model sees, in pixels; a multiple of the model's patch size."""
     layers: tuple[int, ...] = (9, 12)
     """Layers whose tokens are joined, counted from 1 (12 is the last of DINOv2 S and B; L has 24, g has 40)."""
+    tiles: int | None = None
+    """For small objects in large images: n x n tiles, each of them image-size wide, pass the model one by one, at n^2
+    times the cost; default: the whole image at once, with which the policy that comes with gpoa was trained."""
 
     def __post_init__(self) -> None:
+        if self.tiles == 1:  # one name for one behaviour, or a policy trained with the one would refuse the other
+            object.__setattr__(self, "tiles", None)
         _check(
+            (self.tiles is None or 1 <= self.tiles <= 8, f"--features.tiles {self.tiles}: from 1 to 8"),
             (self.image_size >= 56, f"--features.image-size {self.image_size}: at least 56 is needed"),
             (bool(self.layers) and min(self.layers) >= 1, "--features.layers: one or more layers, counted from 1"),
         )

@@ -479,12 +479,12 @@ class OneShotSegmenter:
 
     def run_digest(self) -> str:
         """Names everything that shapes the mask of an image."""
+        config = self.config
+        parts = [self.prompt_digest(), config.optimize, config.segment, config.models.precision]
         if self.strategy in LEARNED:
             _ = self.policy  # loaded before the first image, so that a wrong one is refused at once
-            return config_module.digest(
-                self.prompt_digest(), self.config.optimize, self.config.segment, self.config.graph, self.policy_digest
-            )
-        return config_module.digest(self.prompt_digest(), self.config.optimize, self.config.segment)
+            parts += [config.graph, self.policy_digest]
+        return config_module.digest(*parts)
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
         """Refuses prompts of another image size, or made by other models than the ones in use.

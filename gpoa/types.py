@@ -6,7 +6,8 @@ columns. Sizes are (H, W); points are (x, y) in original pixels, integer values 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,14 +127,16 @@ class ImageEmbedding:
     """What a segmenter's image encoder made of one image.
 
     Args:
-        features: [1, 256, 64, 64] float32 tensor (SAM's layout).
+        features: [1, 256, 64, 64] float32 tensor in SAM's padded frame, whatever frame the model itself works in.
         input_size: (H, W) of the resized image inside the padded square.
         original_size: (H, W) of the image as the user gave it.
+        extras: name -> float32 tensor, what the backend's decoder needs besides `features` (or instead of them).
     """
 
     features: torch.Tensor
     input_size: Size
     original_size: Size
+    extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

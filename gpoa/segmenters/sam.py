@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
+from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
 from gpoa.segmenters.preprocess import preprocess
-from gpoa.segmenters.sam_decoder import SamDecoder
+from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 
@@ -21,11 +22,14 @@ class Sam:
         architecture: a key of `segment_anything.sam_model_registry`: vit_b, vit_l or vit_h.
         weights_id: names the weights.
         device: torch device.
+        dtype: of the decoder's large products, see `SamDecoder`.
     """
 
-    def __init__(self, checkpoint: Path, architecture: str, weights_id: str, device: str = "cpu") -> None:
+    def __init__(
+        self, checkpoint: Path, architecture: str, weights_id: str, device: str = "cpu", dtype: DecoderType = "float32"
+    ) -> None:
         self.checkpoint, self.architecture = Path(checkpoint), architecture
-        self.model_id, self.device = weights_id, device
+        self.model_id, self.device, self.dtype = weights_id, device, dtype
         self._model = None
         self._decoder: SamDecoder | None = None
 
@@ -57,9 +61,29 @@ class Sam:
         all_outputs: bool = False,
     ) -> MaskPrediction:
         """Answers B prompt sets on one image; see `SamDecoder.decode`."""
+        return self.decoder.decode(embedding, prompts, multimask_output, all_outputs)
+
+    def decode_many(
+        self,
+        embeddings: Sequence[ImageEmbedding],
+        prompts: Sequence[Sequence[PointPrompts]],
+        multimask_output: bool = False,
+        all_outputs: bool = False,
+    ) -> list[MaskPrediction]:
+        """Answers prompt sets on many images; see `SamDecoder.decode_many`."""
+        return self.decoder.decode_many(embeddings, prompts, multimask_output, all_outputs)
+
+    @property
+    def decoder(self) -> SamDecoder:
+        """The decoder, made once.
+
+        Raises:
+            ModelError: the checkpoint cannot be used.
+        """
         if self._decoder is None:
-            self._decoder = SamDecoder(self._sam().prompt_encoder, self._sam().mask_decoder, self.device)
-        return self._decoder.decode(embedding, prompts, multimask_output, all_outputs)
+            model = self._sam()
+            self._decoder = SamDecoder(model.prompt_encoder, model.mask_decoder, self.device, self.dtype)
+        return self._decoder
 
     def _sam(self):
         """The torch model, loaded once, never executing code from the file."""
@@ -76,5 +100,8 @@ class Sam:
                     f"{self.checkpoint}: not a SAM {self.architecture} checkpoint ({one_line(error)}); "
                     f"fetch it again with `gpoa models fetch`"
                 ) from error
+            adapter = find_adapter(self.checkpoint.parent)
+            if adapter is not None:
+                apply_lora(model.image_encoder, load_lora(adapter))
             self._model = model.eval().to(self.device)
         return self._model

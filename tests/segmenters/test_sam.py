@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import os
 import pickle
@@ -137,3 +138,29 @@ def test_registry_names_the_architecture(tmp_path: Path, name: str) -> None:
     assert isinstance(segmenter, Sam)
     assert f"sam_{segmenter.architecture}" == name
     assert (segmenter.checkpoint, segmenter.model_id) == (tmp_path / "any.pth", "the-id")
+
+
+def test_adapter_beside_the_checkpoint_changes_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A pair of rank 1 on q of the only block; without the file the output is another."""
+    from safetensors.torch import save_file
+    from segment_anything.modeling import ImageEncoderViT
+
+    def build() -> torch.nn.Module:
+        model = copy.deepcopy(random_sam())
+        model.image_encoder = ImageEncoderViT(
+            img_size=1024, patch_size=16, embed_dim=8, depth=1, num_heads=2, out_chans=256, use_rel_pos=True, window_size=0
+        )
+        return model
+
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", build)
+    torch.manual_seed(0)
+    torch.save(build().state_dict(), tmp_path / "sam_vit_b.pth")
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    plain = Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image).features
+    adapter = {"w_a_000": torch.ones(1, 8), "w_b_000": torch.ones(8, 1), "w_a_001": torch.ones(1, 8)}
+    save_file({**adapter, "w_b_001": torch.ones(8, 1)}, tmp_path / "lora.safetensors")
+    adapted = Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image).features
+    assert (plain - adapted).abs().max() > 1e-3
+    (tmp_path / "lora.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="lora.safetensors"):
+        Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image)

@@ -1,0 +1,183 @@
+"""Patch tokens of the vision transformers that `transformers` runs: DINOv2, DINOv3, MAE, DINO, CLIP, SigLIP and others.
+
+Legend: `P` patches, `D` width, `S` side of the input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpoa.errors import ConfigError, ModelError, one_line
+from gpoa.features.vit_kinds import VitKind, VitShape, read_pixels, read_shape
+from gpoa.types import PatchFeatures
+
+if TYPE_CHECKING:
+    import torch
+
+SMALLEST = 56
+"""The least `--features.image-size`."""
+
+
+class HfVit:
+    """Patch tokens of a vision transformer at a square input.
+
+    Every layer's tokens pass the model's last layer norm, as the model's own output does, are made of unit length, and
+    are joined. Tokens that are no patch (class, distillation, registers) are left out. Learned position embeddings are
+    interpolated to the input by the library. The model is loaded on the first image that needs it, so a run from
+    cached tokens never pays for it.
+
+    Args:
+        folder: a transformers folder (`config.json`, `model.safetensors`, perhaps `preprocessor_config.json`) of one of
+            `vit_kinds.KINDS`.
+        weights_id: names the weights.
+        image_size: side of the square that the image is stretched to, a multiple of the patch size.
+        layers: layers, counted from 1, whose tokens are joined.
+        device: torch device.
+
+    Raises:
+        ConfigError: `image_size` is not a multiple of the patch size, or a layer does not exist.
+        ModelError: the folder does not hold such a model.
+    """
+
+    def __init__(
+        self, folder: Path, weights_id: str, image_size: int = 560, layers: Sequence[int] = (12,), device: str = "cpu"
+    ) -> None:
+        self.folder, self.image_size, self.layers, self.device = Path(folder), image_size, tuple(layers), device
+        self.shape: VitShape = read_shape(self.folder)
+        self.pixels = read_pixels(self.folder, self.shape.kind)
+        self.patch_size, self.depth = self.shape.patch_size, self.shape.depth
+        check_image_size(image_size, self.patch_size)
+        if max(self.layers) > self.depth:
+            raise ConfigError(f"--features.layers {self.layers}: this model has {self.depth} layers")
+        self.model_id = f"{weights_id}@{image_size}/{'+'.join(map(str, self.layers))}"
+        self._model = None
+
+    def extract(self, image: np.ndarray) -> PatchFeatures:
+        """Computes the patch tokens of one image.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+
+        Returns:
+            Features with tokens [P, D * number of layers], each row of unit length and rounded to float16.
+        """
+        import torch
+
+        model = self._load()
+        norm = _norm_of(model, self.shape.kind)
+        with torch.inference_mode():
+            pixels = torch.from_numpy(self.pixels.to_input(image, self.image_size)).to(self.device)  # [1, 3, S, S]
+            hidden = model(pixel_values=pixels, output_hidden_states=True, **self._options()).hidden_states
+            parts = [
+                torch.nn.functional.normalize(norm(hidden[layer])[0, self.shape.prefix :].float(), dim=-1)
+                for layer in self.layers
+            ]  # each [P, D]
+            tokens = torch.cat(parts, dim=-1).cpu().numpy() / np.sqrt(len(parts))
+        side = self.image_size // self.patch_size
+        return PatchFeatures(
+            tokens=tokens.astype(np.float16).astype(np.float32),
+            grid_size=(side, side),
+            patch_size=self.patch_size,
+            input_size=(self.image_size, self.image_size),
+            original_size=(image.shape[0], image.shape[1]),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """What the model is asked besides its pixels."""
+        import torch
+
+        options: dict[str, Any] = {"interpolate_pos_encoding": True} if self.shape.kind.interpolate else {}
+        if self.shape.kind.whole:  # patches are kept in the order of these numbers
+            count = (self.image_size // self.patch_size) ** 2
+            options["noise"] = torch.arange(count, dtype=torch.float32, device=self.device)[None]
+        return options
+
+    def _load(self) -> torch.nn.Module:
+        """The torch model, loaded once."""
+        if self._model is None:
+            self._model = load_vit(self.folder, self.shape.kind, self.device)
+        return self._model
+
+
+def check_image_size(image_size: int, patch_size: int) -> None:
+    """Refuses an input that the patches do not fill; ConfigError with the nearest sides that they fill."""
+    if image_size % patch_size:
+        below = image_size - image_size % patch_size
+        near = " or ".join(str(side) for side in (below, below + patch_size) if side >= SMALLEST)
+        raise ConfigError(
+            f"--features.image-size {image_size} is not a multiple of the patch size {patch_size}; take {near}"
+        )
+
+
+def load_vit(folder: Path, kind: VitKind, device: str) -> torch.nn.Module:
+    """Loads a vision transformer, never executing code from its folder.
+
+    Args:
+        folder: holds `config.json` and safetensors weights (other formats are refused: they may hold code).
+        kind: of the model.
+        device: torch device.
+
+    Returns:
+        The model in evaluation mode, float32.
+
+    Raises:
+        ModelError: the weights are damaged, incomplete or another model's, the installed transformers is too old, or
+            the device is missing.
+    """
+    import transformers
+
+    built = getattr(transformers, kind.class_name, None)
+    if built is None:
+        said = f"transformers {transformers.__version__} has no {kind.class_name}"
+        raise ModelError(f"{folder}: {said}; run `pip install -U transformers`")
+    try:
+        with quiet_loading():
+            model, report = built.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **kind.build
+            )
+        model = model.float().eval()
+    except Exception as error:  # transformers raises many kinds for a damaged file
+        raise ModelError(f"{folder}: cannot be loaded ({one_line(error)}); run `gpoa models fetch`") from error
+    # The mask token stands in for patches that are hidden while training; none is hidden here.
+    missing = sorted(name for name in report["missing_keys"] if not name.endswith("mask_token"))
+    if missing:
+        raise ModelError(
+            f"{folder}: {len(missing)} weights of {kind.class_name} are missing, the first is {missing[0]}; the "
+            f"weights are not those of its config.json"
+        )
+    try:
+        return model.to(device)
+    except Exception as error:  # RuntimeError, AssertionError or an accelerator's own kind
+        said = f"cannot be put on {device} ({one_line(error)})"
+        raise ModelError(f"{folder}: {said}; take --models.device cpu") from error
+
+
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keeps transformers' progress bar and its report about unused weights off the terminal while a model loads."""
+    from transformers.utils import logging as hf_logging
+
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _norm_of(model: torch.nn.Module, kind: VitKind) -> torch.nn.Module:
+    """What the model's own output passes last."""
+    import torch
+
+    if kind.norm is None:
+        return torch.nn.Identity()
+    return getattr(getattr(model, "vision_model", model), kind.norm)  # SigLIP's lay one level deeper before version 5
