@@ -29,6 +29,7 @@ from gpoa.evaluation.report import Case, Group, Report, choose_cases, write_repo
 from gpoa.evaluation.summary import best_other, complete_rows, duel, group_rows, headline, summarise, to_plain
 from gpoa.features.cache import EmbeddingCache
 from gpoa.models import store
+from gpoa.models.zoo import hub_name
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)
@@ -205,7 +206,10 @@ def _cards(config: GpoaConfig) -> dict[str, str]:
     root = store.checkpoints_root(config.models.checkpoints)
     cards = {}
     for name in (config.models.features, config.models.segmenter):
-        path = store.model_path(name, root) / "card.json"
+        try:
+            path = store.model_path(hub_name(name), root) / "card.json"
+        except GpoaError:
+            continue  # the segmenter's own features, or a folder of the user's
         cards[name] = path.read_text(encoding="utf-8") if path.is_file() else "no card"
     try:
         policy = store.find_policy(config.optimize.policy)

@@ -7,6 +7,7 @@ A unit is the least that is measured, written and, after an interruption, not do
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import io
@@ -218,7 +219,7 @@ def _measured(
         for unit in units:
             yield unit, _work(unit, config, cache)
         return
-    with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with _worker_environment(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(_work, unit, config, cache): unit for unit in units}
         try:
             for future in as_completed(waiting):
@@ -227,17 +228,17 @@ def _measured(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _one_thread_each:
-    """While processes start, tells the number libraries in them to use one thread each."""
-
-    NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self.NAMES}
-        os.environ.update(dict.fromkeys(self.NAMES, "1"))
-
-    def __exit__(self, *_: Any) -> None:
-        for name, value in self._before.items():
+@contextlib.contextmanager
+def _worker_environment() -> Iterator[None]:
+    """While processes start: one thread each for the number libraries, and no notices to the authors of torch_geometric."""
+    changed = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    changed["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.jit._script"
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
