@@ -5,16 +5,15 @@ Legend: `P` patches, `D` width, `S` side of the input.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpoa.errors import ConfigError, ModelError, one_line
+from gpoa.errors import ConfigError, ModelError
 from gpoa.features.vit_kinds import VitKind, VitShape, read_pixels, read_shape
+from gpoa.hf_loading import load_pretrained
 from gpoa.types import PatchFeatures
 
 if TYPE_CHECKING:
@@ -116,62 +115,9 @@ def check_image_size(image_size: int, patch_size: int) -> None:
 
 
 def load_vit(folder: Path, kind: VitKind, device: str) -> torch.nn.Module:
-    """Loads a vision transformer, never executing code from its folder.
-
-    Args:
-        folder: holds `config.json` and safetensors weights (other formats are refused: they may hold code).
-        kind: of the model.
-        device: torch device.
-
-    Returns:
-        The model in evaluation mode, float32.
-
-    Raises:
-        ModelError: the weights are damaged, incomplete or another model's, the installed transformers is too old, or
-            the device is missing.
-    """
-    import transformers
-
-    built = getattr(transformers, kind.class_name, None)
-    if built is None:
-        said = f"transformers {transformers.__version__} has no {kind.class_name}"
-        raise ModelError(f"{folder}: {said}; run `pip install -U transformers`")
-    try:
-        with quiet_loading():
-            model, report = built.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **kind.build
-            )
-        model = model.float().eval()
-    except Exception as error:  # transformers raises many kinds for a damaged file
-        raise ModelError(f"{folder}: cannot be loaded ({one_line(error)}); run `gpoa models fetch`") from error
+    """Loads a vision transformer; see `load_pretrained`."""
     # The mask token stands in for patches that are hidden while training; none is hidden here.
-    missing = sorted(name for name in report["missing_keys"] if not name.endswith("mask_token"))
-    if missing:
-        raise ModelError(
-            f"{folder}: {len(missing)} weights of {kind.class_name} are missing, the first is {missing[0]}; the "
-            f"weights are not those of its config.json"
-        )
-    try:
-        return model.to(device)
-    except Exception as error:  # RuntimeError, AssertionError or an accelerator's own kind
-        said = f"cannot be put on {device} ({one_line(error)})"
-        raise ModelError(f"{folder}: {said}; take --models.device cpu") from error
-
-
-@contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keeps transformers' progress bar and its report about unused weights off the terminal while a model loads."""
-    from transformers.utils import logging as hf_logging
-
-    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity(logging.CRITICAL)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(level)
-        if bars:
-            hf_logging.enable_progress_bar()
+    return load_pretrained(kind.class_name, folder, device, ("mask_token",), **kind.build)
 
 
 def _norm_of(model: torch.nn.Module, kind: VitKind) -> torch.nn.Module:

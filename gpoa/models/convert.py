@@ -188,7 +188,7 @@ def check_dinov2(folder: Path) -> None:
     """Raises ModelError where `Dinov2Model` does not load a folder completely."""
     from transformers import Dinov2Model
 
-    from gpoa.features.hf_vit import quiet_loading
+    from gpoa.hf_loading import quiet_loading
 
     try:
         with quiet_loading():

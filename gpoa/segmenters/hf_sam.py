@@ -6,17 +6,16 @@ Legend: `B` prompt sets, `M` masks a set.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
+from gpoa.hf_loading import load_pretrained
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -148,26 +147,8 @@ def load_transformers(class_name: str, kinds: Sequence[str], folder: Path, devic
         ModelError: the folder holds another model, a damaged or an incomplete one, the installed transformers is too
             old, or the device is missing.
     """
-    import transformers
-
     check_kind(folder, kinds)
-    built = getattr(transformers, class_name, None)
-    if built is None:
-        raise ModelError(
-            f"{folder}: transformers {transformers.__version__} has no {class_name}; run `pip install -U transformers`"
-        )
-    try:
-        with quiet_loading():
-            model, report = built.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-        model = model.float().eval()
-    except Exception as error:  # transformers raises many kinds for a damaged file
-        raise ModelError(f"{folder}: cannot be loaded as {class_name} ({one_line(error)}); fetch it again") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ModelError(f"{folder}: {len(missing)} weights of {class_name} are missing, the first is {missing[0]}")
-    return to_device(model, device, folder)
+    return load_pretrained(class_name, folder, device)
 
 
 def check_kind(folder: Path, kinds: Sequence[str]) -> str:
@@ -191,32 +172,6 @@ def check_kind(folder: Path, kinds: Sequence[str]) -> str:
     if kind not in kinds:
         raise ModelError(f"{path}: is of a {kind!r} model, not of {' or '.join(kinds)}")
     return kind
-
-
-def to_device(model: torch.nn.Module, device: str, origin: Path) -> torch.nn.Module:
-    """Moves a model; ModelError where the device is not on this machine."""
-    try:
-        return model.to(device)
-    except Exception as error:  # RuntimeError, AssertionError or an accelerator's own kind
-        raise ModelError(
-            f"{origin}: cannot be put on {device} ({one_line(error)}); take --models.device cpu"
-        ) from error
-
-
-@contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keeps transformers' progress bar and its report about unused weights off the terminal while a model loads."""
-    from transformers.utils import logging as hf_logging
-
-    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity(logging.CRITICAL)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(level)
-        if bars:
-            hf_logging.enable_progress_bar()
 
 
 def to_official(name: str) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import to_sam_points
-from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, quiet_loading, to_device, to_transformers
+from gpoa.hf_loading import quiet_loading, to_device
+from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
