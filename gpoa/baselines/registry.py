@@ -93,7 +93,7 @@ _ALL = (
     ),
     Baseline(
         name="adaptive",
-        title="Adaptive threshold",
+        title="adaptive",
         source="local threshold, as in OpenCV's adaptiveThreshold",
         description="5 grey levels from the Gaussian mean of a 31 x 31 block; the reference tells the side",
         features="plain",
@@ -111,7 +111,7 @@ _ALL = (
     ),
     Baseline(
         name="score-map",
-        title="Our score map",
+        title="score map",
         source="this repository",
         description="our ridge score map at its threshold, brought to the image; no SAM",
         features="ours",
@@ -120,7 +120,7 @@ _ALL = (
     ),
     Baseline(
         name="random-walker",
-        title="Our score map + random walker",
+        title="score map + walker",
         source="Grady, IEEE Trans. Pattern Anal. Mach. Intell. 28, 2006",
         description="our ridge score map, its uncertain part decided by a random walker on the image; no SAM",
         features="ours",
@@ -129,7 +129,7 @@ _ALL = (
     ),
     Baseline(
         name="gpoa-initial",
-        title="GPOA, initial prompts",
+        title="GPOA initial",
         source="GPOA (Graph-based Prompt Optimization Agent), public release",
         description="all forward nearest-neighbour matches as points in one call of SAM",
         features="plain",
@@ -138,7 +138,7 @@ _ALL = (
     ),
     Baseline(
         name="gpoa-release",
-        title="GPOA, released optimiser",
+        title="GPOA release",
         source="GPOA (Graph-based Prompt Optimization Agent), public release",
         description="a random subset of those matches, 5 to 20 points a label",
         features="plain",

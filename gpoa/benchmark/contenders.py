@@ -24,15 +24,30 @@ from gpoa.pipeline import OneShotSegmenter
 from gpoa.segmenters.base import Segmenter
 from gpoa.types import ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, Sample
 
-OURS: dict[str, tuple[StrategyName, str]] = {
-    "gpoa": ("auto", "gpoa (default: agent-search)"),
-    "gpoa-start": ("none", "gpoa's start (no agent, one call)"),
-    "gpoa-agent": ("agent", "gpoa, sequential agent"),
-    "gpoa-quality": ("quality", "gpoa, fixed list + quality head"),
-    "gpoa-greedy": ("greedy", "gpoa's start + untrained greedy search"),
-    "gpoa-best-of-n": ("best-of-n", "gpoa's start + best of N, untrained judge"),
+@dataclass(frozen=True)
+class OurMethod:
+    """One way to run `OneShotSegmenter`.
+
+    Args:
+        strategy: how prompts are improved.
+        title: in tables.
+        description: one line.
+    """
+
+    strategy: StrategyName
+    title: str
+    description: str
+
+
+OURS: dict[str, OurMethod] = {
+    "gpoa": OurMethod("auto", "gpoa", "what `gpoa run` does: agent-search with the quality head, where a policy fits"),
+    "gpoa-start": OurMethod("none", "gpoa start", "the initial prompts in one call, no agent"),
+    "gpoa-agent": OurMethod("agent", "gpoa agent", "the sequential agent, until it stops"),
+    "gpoa-quality": OurMethod("quality", "gpoa quality", "a fixed list of sets, chosen from by the quality head"),
+    "gpoa-greedy": OurMethod("greedy", "gpoa greedy", "the start improved by untrained greedy search"),
+    "gpoa-best-of-n": OurMethod("best-of-n", "gpoa best of N", "the best of several sets by an untrained judge"),
 }
-"""Our own methods: name -> (strategy, title)."""
+"""Our own methods by name."""
 DEFAULT_METHODS = ("gpoa", "gpoa-start", *BASELINES)
 
 
@@ -189,7 +204,7 @@ def build_contender(name: str, config: GpoaConfig, cache: EmbeddingCache | None,
     """
     check_methods([name])
     if name in OURS:
-        return Ours(OURS[name][0], config, cache, seed)
+        return Ours(OURS[name].strategy, config, cache, seed)
     return Peer(name, config, cache, seed)
 
 
@@ -206,7 +221,7 @@ def check_methods(names: Sequence[str]) -> None:
 
 def title_of(name: str) -> str:
     """A method's name in tables."""
-    return OURS[name][1] if name in OURS else BASELINES[name].title
+    return OURS[name].title if name in OURS else BASELINES[name].title
 
 
 def draws_at_random(name: str) -> bool:

@@ -149,8 +149,7 @@ def _plain(rows: Sequence[Row], ours: str, methods: Sequence[str]) -> dict[str, 
 def _about(name: str) -> dict[str, str]:
     """Title, description and source of a method."""
     if name in OURS:
-        strategy = OURS[name][0]
-        return {"title": title_of(name), "description": f"--strategy {strategy}", "source": "this repository"}
+        return {"title": title_of(name), "description": OURS[name].description, "source": "this repository"}
     entry = BASELINES[name]
     return {"title": entry.title, "description": entry.description, "source": entry.source}
 

@@ -59,4 +59,4 @@ def test_names_are_checked():
     check_methods([*OURS, *DEFAULT_METHODS])
     with pytest.raises(ConfigError, match="nonsense: unknown; known are gpoa, "):
         check_methods(["gpoa", "nonsense"])
-    assert title_of("gpoa-start").startswith("gpoa's start")
+    assert title_of("gpoa-start") == "gpoa start" and title_of("gf-sam") == "GF-SAM"

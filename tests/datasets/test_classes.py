@@ -57,7 +57,7 @@ def test_split_file(tmp_path: Path):
     split.write_text(json.dumps({"mine": ["b"], "held_out": ["a"]}))
     train, held = split_classes(load_classes(tmp_path), split, "mine")
     assert ([one.name for one in train], [one.name for one in held]) == (["b"], ["a"])
-    with pytest.raises(DataError, match="lists train and held_out"):
+    with pytest.raises(DataError, match="must be JSON with the list train"):
         split_classes(load_classes(tmp_path), split)
     split.write_text(json.dumps({"train": ["x"], "held_out": ["a"]}))
     with pytest.raises(DataError, match="must both name classes"):

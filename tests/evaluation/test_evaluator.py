@@ -143,7 +143,8 @@ def test_cli_table(folders: tuple[Path, Path, Path], capsys: pytest.CaptureFixtu
     assert float(cells[2]) < 0.3214 < float(cells[3])
     assert "7 images, 1 missing, 3 failed, 1 predictions without truth" in lines
     assert "prediction without truth: surplus.png" in lines
-    assert lines[-2:] == [f"table {folders[2] / 'metrics.csv'}", f"summary {folders[2] / 'summary.json'}"]
+    names = {"table": "metrics.csv", "summary": "summary.json", "report": "report.html"}
+    assert lines[-3:] == [f"{name} {folders[2] / file}" for name, file in names.items()]
 
 
 def test_cli_json(folders: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
