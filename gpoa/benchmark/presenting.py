@@ -18,7 +18,7 @@ import numpy as np
 from gpoa import __version__
 from gpoa.atomic import write_atomic
 from gpoa.baselines.registry import BASELINES
-from gpoa.benchmark.contenders import OURS, build_contender, title_of
+from gpoa.benchmark.contenders import OURS, Contender, build_contender, title_of
 from gpoa.benchmark.runner import Unit
 from gpoa.config import GpoaConfig, to_dict
 from gpoa.datasets.image_io import load_image, load_mask
@@ -33,6 +33,9 @@ from gpoa.models.zoo import hub_name
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)
+
+Key = tuple[str, str, str]
+"""(class, reference, image)."""
 
 RULES = (
     "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired "
@@ -157,28 +160,54 @@ def _about(name: str) -> dict[str, str]:
 def _cases(
     rows: Sequence[Row], units: Sequence[Unit], ours: str, config: GpoaConfig, cache: EmbeddingCache | None, count: int
 ) -> list[Case]:
-    """The pictures of the report, predicted once more."""
+    """The pictures of the report, predicted once more: our worst, median and best, then where another method beats us."""
     if count == 0:
         return []
-    chosen = [key for keys in choose_cases(rows, ours, count).values() for key in keys]
-    places = {(unit.class_name, unit.reference.stem): unit for unit in units if unit.method == ours}
-    contender, found = build_contender(ours, config, cache, 0), {}
-    for name, reference in dict.fromkeys(key[:2] for key in chosen):
-        unit = places[name, reference]
-        shot = load_image(unit.reference.image_path)
-        mask = load_mask(unit.reference.mask_path, shot.shape[:2])
-        contender.prepare(shot, mask, unit.folder)
-        for sample in unit.folder[: unit.targets]:
-            key = (name, reference, sample.stem)
-            if key in chosen:
-                try:
-                    found[key] = _case(unit, shot, mask, sample, contender)
-                except (GpoaError, OSError) as error:
-                    logger.warning("no picture of %s: %s", sample.image_path, error)
-    return [found[key] for key in chosen if key in found]
+    wanted = [(ours, key) for keys in choose_cases(rows, ours, count).values() for key in keys]
+    wanted += _lost(rows, ours, count)
+    found: dict[tuple[str, Key], Case] = {}
+    for method, name, reference in dict.fromkeys((method, *key[:2]) for method, key in wanted):
+        unit = next(u for u in units if (u.method, u.class_name, u.reference.stem) == (method, name, reference))
+        stems = {key[2] for other, key in wanted if (other, *key[:2]) == (method, name, reference)}
+        contender = build_contender(method, config, cache, unit.seed)
+        found.update(_pictures(unit, contender, stems))
+    return [found[one] for one in dict.fromkeys(wanted) if one in found]
 
 
-def _case(unit: Unit, shot: np.ndarray, mask: np.ndarray, sample: Sample, contender: Any) -> Case:
+def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
+    """For the classes that we lose most clearly, the image with the largest loss: ours, then the winner's answer to it."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    if len(methods) < 2:
+        return []
+    lost = [(gap, name, winner) for name, (winner, gap) in best_other(rows, ours, methods).items() if gap > TIE]
+    wanted = []
+    for _, name, winner in sorted(lost, reverse=True)[:count]:
+        scores = {
+            method: {(r["class"], r["reference"], r["image"]): float(r["iou"]) for r in rows if r["method"] == method}
+            for method in (ours, winner)
+        }
+        inside = [key for key in scores[ours] if key[0] == name]
+        worst = max(inside, key=lambda key: scores[winner][key] - scores[ours][key])
+        wanted += [(ours, worst), (winner, worst)]
+    return wanted
+
+
+def _pictures(unit: Unit, contender: Contender, stems: set[str]) -> dict[tuple[str, Key], Case]:
+    """The pictures of some targets of a unit; one that cannot be made is passed over with a word."""
+    shot = load_image(unit.reference.image_path)
+    mask = load_mask(unit.reference.mask_path, shot.shape[:2])
+    contender.prepare(shot, mask, unit.folder)
+    found = {}
+    for sample in (one for one in unit.folder[: unit.targets] if one.stem in stems):
+        try:
+            key = (unit.class_name, unit.reference.stem, sample.stem)
+            found[unit.method, key] = _case(unit, shot, mask, sample, contender)
+        except (GpoaError, OSError) as error:
+            logger.warning("no picture of %s: %s", sample.image_path, error)
+    return found
+
+
+def _case(unit: Unit, shot: np.ndarray, mask: np.ndarray, sample: Sample, contender: Contender) -> Case:
     """The pictures of one image."""
     image = load_image(sample.image_path)
     truth = load_mask(sample.mask_path, image.shape[:2], allow_empty=True)
