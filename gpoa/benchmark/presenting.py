@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)
 
+LOST = "Where another method is better: ours, then its answer"
 Key = tuple[str, str, str]
 """(class, reference, image)."""
 
@@ -163,15 +164,17 @@ def _cases(
     """The pictures of the report, predicted once more: our worst, median and best, then where another method beats us."""
     if count == 0:
         return []
-    wanted = [(ours, key) for keys in choose_cases(rows, ours, count).values() for key in keys]
-    wanted += _lost(rows, ours, count)
+    chosen = [(ours, key) for keys in choose_cases(rows, ours, count).values() for key in keys]
+    lost = _lost(rows, ours, count)
+    wanted = [*chosen, *lost]
     found: dict[tuple[str, Key], Case] = {}
     for method, name, reference in dict.fromkeys((method, *key[:2]) for method, key in wanted):
         unit = next(u for u in units if (u.method, u.class_name, u.reference.stem) == (method, name, reference))
         stems = {key[2] for other, key in wanted if (other, *key[:2]) == (method, name, reference)}
         contender = build_contender(method, config, cache, unit.seed)
         found.update(_pictures(unit, contender, stems))
-    return [found[one] for one in dict.fromkeys(wanted) if one in found]
+    pictures = [found[one] for one in chosen if one in found]
+    return pictures + [replace(found[one], gallery=LOST) for one in lost if one in found]
 
 
 def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:

@@ -104,7 +104,17 @@ def galleries(report: Report, has_truth: bool) -> str:
 
 
 def _sorted(report: Report, cases: Sequence[Case], has_truth: bool) -> list[tuple[str, list[Case]]]:
-    """The cases under their headings; the caller chose with a count that we do not know, so the smallest that fits."""
+    """The cases under their headings: by score, then those that name a gallery."""
+    named: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.gallery:
+            named.setdefault(case.gallery, []).append(case)
+    others = [case for case in cases if not case.gallery]
+    return [*(_by_score(report, others, has_truth) if others else []), *named.items()]
+
+
+def _by_score(report: Report, cases: Sequence[Case], has_truth: bool) -> list[tuple[str, list[Case]]]:
+    """Worst, median and best; the caller chose with a count that we do not know, so it is the smallest that fits."""
     keys = {case.key for case in cases}
     merged = merge_seeds([row for row in report.rows if row["method"] == report.ours])
     for count in range(1, len(keys) + 1):

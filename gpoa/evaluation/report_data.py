@@ -54,6 +54,7 @@ class Case:
         start: the mask before the agent, or None.
         truth: the ground truth, or None.
         prompts: the prompts behind `mask`, or None.
+        gallery: heading under which it is shown; empty lets its score decide.
     """
 
     class_name: str
@@ -69,6 +70,7 @@ class Case:
     start: np.ndarray | None = None
     truth: np.ndarray | None = None
     prompts: PointPrompts | None = None
+    gallery: str = ""
 
     @property
     def key(self) -> Key:

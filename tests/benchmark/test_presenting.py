@@ -33,7 +33,9 @@ def test_pictures_of_ours_and_of_the_winner(data: Path):
         ("gpoa-start", "3"),
         ("gpoa-start", "2"),
         ("gpoa-start", "1"),
+        ("gpoa-start", "3"),
         ("otsu", "3"),
     ]
+    assert [bool(case.gallery) for case in cases] == [False, False, False, True, True]
     assert all(case.mask.shape == (64, 96) and case.reference_mask is not None for case in cases)
     assert _cases(rows, units, "gpoa-start", GpoaConfig(), None, 0) == []

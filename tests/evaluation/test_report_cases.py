@@ -133,3 +133,11 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(pictures) == 30 and sum(map(len, pictures)) <= 300_000
     assert "The first 5 of 8 images are shown." in html
     assert max(Image.open(BytesIO(picture)).size[0] for picture in pictures) <= SIDE
+
+
+def test_a_case_may_name_its_gallery() -> None:
+    keys = [("one/a", "r", "2"), ("one/a", "r", "1"), ("two/b", "r", "3")]
+    cases = (replace(make_case(keys[0]), gallery="Lost & found"), *(make_case(key) for key in keys))
+    html = galleries(make_report(cases=cases), has_truth=True)
+    headings = re.findall(r"<h3>([^<]*)</h3>.*?image (\d)", html)
+    assert headings == [("Worst", "2"), ("Around the median", "1"), ("Best", "3"), ("Lost &amp; found", "2")]
