@@ -134,13 +134,16 @@ Policies = dict[str, tuple[GraphPolicy, PolicyCard]]
 """What is put behind a method's name -> a trained policy and its card."""
 
 
-def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int) -> list[tuple]:
-    """(method, iou, calls, confidence) of every method on one image; no seeds of the random subsets: learned ones only."""
+def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int, learned: Sequence[str]) -> list[tuple]:
+    """(method, iou, calls, confidence) of every method on one image; without seeds, the learned ones and the greedy bound."""
     episode, any_policy = bench.episode, next(iter(policies.values()))[0]
     rows = [(START, bench.final_iou(episode.nodes.start), 1, "")]
     if seeds == 0:
-        parts = [(budget, *item) for budget in budgets for item in policies.items()]
-        return rows + [row for at, suffix, one in parts for row in measure_policy(bench, *one, at, suffix)]
+        for budget in budgets:
+            for suffix, (policy, card) in policies.items():
+                rows += measure_policy(bench, policy, card, budget, suffix, learned)
+            rows.append(greedy_bound(bench, budget))
+        return rows
     for seed in range(seeds):
         chosen = release_subset(episode, np.random.default_rng(seed))
         rows.append((f"random 5-20 a label, seed {seed}", bench.final_iou(chosen), 1, ""))
@@ -155,16 +158,24 @@ def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int
             chosen, calls = climb(bench, budget, bench.label_free, width)
             rows.append((f"{name} by label-free score @{budget}", bench.final_iou(chosen), calls, ""))
         for suffix, (policy, card) in policies.items():
-            rows += measure_policy(bench, policy, card, budget, suffix)
-        chosen, calls = climb(bench, budget, bench.truth_score, 1)
-        rows.append((f"bound: greedy by ground truth @{budget}", bench.final_iou(chosen), calls, ""))
+            rows += measure_policy(bench, policy, card, budget, suffix, learned)
+        rows.append(greedy_bound(bench, budget))
     return rows
 
 
-def measure_policy(bench: Bench, policy: GraphPolicy, card: PolicyCard, budget: int, suffix: str) -> list[tuple]:
-    """The rows of one trained policy at one budget."""
+def greedy_bound(bench: Bench, budget: int) -> tuple:
+    """What greedy search reaches that knows the ground truth."""
+    chosen, calls = climb(bench, budget, bench.truth_score, 1)
+    return f"bound: greedy by ground truth @{budget}", bench.final_iou(chosen), calls, ""
+
+
+def measure_policy(
+    bench: Bench, policy: GraphPolicy, card: PolicyCard, budget: int, suffix: str, learned: Sequence[str]
+) -> list[tuple]:
+    """The rows of one trained policy at one budget, used in these ways (keys of `LEARNED_METHODS`)."""
     episode, rows = bench.episode, []
-    for visitor, label in LEARNED_METHODS.items():
+    for visitor in learned:
+        label = LEARNED_METHODS[visitor]
         result = run_agent(policy, episode, budget, visitor, card.calibration["margin"])
         calls = len({episode.nodes.prompt_key(visit.active) for visit in result.visits})
         value = bench.final_iou(result.chosen.active)
@@ -182,6 +193,7 @@ def run_reference(
     count: int,
     budgets: Sequence[int],
     seeds: int,
+    learned: Sequence[str],
 ) -> list[dict]:
     """Rows of one reference; a target in which nothing is found is left out. The class's other images are the folder."""
     name, reference, others = episode
@@ -195,7 +207,7 @@ def run_reference(
             print(f"{name}/{sample.stem}: nothing found, left out", file=sys.stderr)
             continue
         bench = Bench(segmenter.open_episode(image, record), truth, segmenter.backbones.embedding(image).input_size)
-        for method, value, calls, confidence in measure(bench, policies, budgets, seeds):
+        for method, value, calls, confidence in measure(bench, policies, budgets, seeds, learned):
             values = (name, reference.stem, sample.stem, method, round(value, 5), calls, confidence)
             rows.append(dict(zip(FIELDS, values, strict=True)))
     return rows
@@ -252,6 +264,7 @@ def main() -> int:
     parser.add_argument("--targets", type=int, default=8, help="targets a reference, at most")
     parser.add_argument("--budgets", type=int, nargs="+", default=[4, 8], help="decoder calls an image")
     parser.add_argument("--seeds", type=int, default=3, help="random subsets an image; 0: learned methods only")
+    parser.add_argument("--learned", nargs="+", default=list(LEARNED_METHODS), choices=list(LEARNED_METHODS))
     parser.add_argument("--part", default="0/1", help="which share of the classes, for instance 0/2")
     parser.add_argument("--table", action="store_true", help="only print the tables of what was measured")
     args = parser.parse_args()
@@ -275,7 +288,8 @@ def main() -> int:
                 for reference, others in class_episodes(args.bench / name, args.references, sys.maxsize):
                     if (name, reference.stem) not in done:
                         one = (name, reference, others)
-                        writer.writerows(run_reference(segmenter, policies, one, args.targets, args.budgets, args.seeds))
+                        how = (args.targets, args.budgets, args.seeds, args.learned)
+                        writer.writerows(run_reference(segmenter, policies, one, *how))
                         file.flush()
                 print(f"{name} done", file=sys.stderr, flush=True)
     rows = [row for row in read_rows(args.output) if row["class"] in classes]
