@@ -25,13 +25,14 @@ def main() -> int:
         inputs = ["--reference", next((data / "reference_image").iterdir())]
         inputs += ["--mask", next((data / "reference_mask").iterdir()), "--targets", data / "target_image"]
         status = run([*gpoa, "run", *inputs, "--output", output])
-        truth = ["--predictions", output / "masks", "--ground-truth", data / "target_mask", "--output", output]
-        status = status or run([*gpoa, "evaluate", *truth])
+        known = ["--ground-truth", data / "target_mask", "--images", data / "target_image"]
+        status = status or run([*gpoa, "evaluate", "--predictions", output / "masks", *known, "--output", output])
         if status:
             return status
-    print(f"\ndone in {time.perf_counter() - began:.0f} s; the pictures:")
+    print(f"\ndone in {time.perf_counter() - began:.0f} s; the pictures, and a page on each set:")
     for name in SETS:
-        print(f"  {ROOT / 'runs' / 'quickstart' / name / 'contact_sheet.jpg'}")
+        for file in ("contact_sheet.jpg", "report.html"):
+            print(f"  {ROOT / 'runs' / 'quickstart' / name / file}")
     return 0
 
 
