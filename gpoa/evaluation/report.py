@@ -93,6 +93,11 @@ def render_report(report: Report) -> str:
     )
 
 
+def _comparable(known: Sequence[Row]) -> bool:
+    """Whether there is more than one class or one method to set side by side."""
+    return len({(row["class"], row["method"]) for row in known}) > 1
+
+
 def _scored_parts(
     report: Report, merged: Sequence[Row], known: Sequence[Row], found: Sequence[tuple[Group, Sequence[Standing]]]
 ) -> list[_Part]:
@@ -101,7 +106,7 @@ def _scored_parts(
         _Part("headline", "Headline", headline_section(report, known, found)),
         _Part("losses", "Where we win and lose", loss_section(report, known)),
         _Part("distributions", "Distributions", distribution_section(report, known)),
-        _Part("classes", "Classes", class_section(report, known)),
+        _Part("classes", "Classes", class_section(report, known) if _comparable(known) else ""),
         _Part("agent", "Before and after the agent", before_after_section(report, known)),
         _Part("calibration", "Confidence and true IoU", calibration_section(report, known)),
         _Part("gallery", "Pictures", galleries(report, has_truth=True)),

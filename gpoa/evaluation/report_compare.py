@@ -116,7 +116,9 @@ def _headline(report: Report, title: str, standings: Sequence[Standing]) -> str:
             decimal(one.means["seconds"], 2),
         ]
         lines.append(Line(cells, one.method == report.ours))
-    return table(title, _HEADLINE, lines)
+    kept = [place for place in range(len(_HEADLINE)) if any(line.cells[place] != NOTHING for line in lines)]
+    lines = [line._replace(cells=[line.cells[place] for place in kept]) for line in lines]
+    return table(title, [_HEADLINE[place] for place in kept], lines)
 
 
 def _duel_cells(one: Duel | None) -> list[str]:

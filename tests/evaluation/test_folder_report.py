@@ -53,3 +53,10 @@ def test_images_that_are_not_there_are_one_line(folder: Path, capsys: pytest.Cap
     flags = ["--predictions", str(folder / "masks"), "--output", str(folder / "out"), "--images", str(folder / "no")]
     assert main(["evaluate", *flags]) == 2
     assert "no" in capsys.readouterr().err
+
+
+def test_one_folder_is_compared_with_nothing(folder: Path):
+    """No column and no section that could only be empty."""
+    page = _run(folder, "--ground-truth", str(folder / "truth"))[1]
+    assert "Ours − method" not in page and "Decoder calls" not in page and 'id="classes"' not in page
+    assert "Boundary IoU" in page
