@@ -12,11 +12,8 @@ What `run_folder` writes below its output folder:
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,16 +28,23 @@ from gpoa.atomic import write_atomic
 from gpoa.config import LEARNED, to_dict
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples, spaced
-from gpoa.datasets.image_io import load_image, load_mask, save_mask
+from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
-from gpoa.errors import DataError, GpoaError, PromptError, one_line
-from gpoa.geometry import sam_input_size
+from gpoa.errors import GpoaError, one_line
+from gpoa.outputs import (
+    file_digest,
+    kept_record,
+    mask_path,
+    prepare_folder,
+    save_picture,
+    store_initial,
+    store_mask,
+    store_trace,
+    trace_path,
+)
 from gpoa.pipeline import OneShotSegmenter
-from gpoa.search.strategies import Optimized, Trial, fingerprint
-from gpoa.segmenters.base import upscale_logits
-from gpoa.types import Sample, Size
+from gpoa.types import Sample
 from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
-from gpoa.viewer.traces import Step, draw_steps, trace_gif, trace_sheet
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +173,7 @@ def run_prompts(segmenter: OneShotSegmenter, targets: Any, output: Path) -> Repo
     def work(sample: Sample) -> Item:
         image = load_image(sample.image_path)
         record = segmenter.initial_prompts(image, sample.image_path.name)
-        _store_initial(output, sample.stem, image, record)
+        store_initial(output, sample.stem, image, record)
         return Item(sample.stem, record.status)
 
     return process(samples, work, "prompts")
@@ -208,7 +212,7 @@ def run_optimize(
         learn_once()
         improved, search = segmenter.optimize(image, record)
         if trace and search is not None:
-            _store_trace(output, sample.stem, image, search)
+            store_trace(output, sample.stem, image, search)
         write_prompts(output / f"{sample.stem}.json", improved)
         choice = search.best.name if search else ""
         return Item(sample.stem, improved.status, improved.confidence, choice, _is_doubtful(improved))
@@ -241,7 +245,7 @@ def run_segment(
         image = load_image(sample.image_path)
         record = read_prompts(prompts / f"{sample.stem}.json")
         mask = segmenter.segment(image, record)
-        _store_mask(output, sample.stem, image, mask, record)
+        store_mask(output, sample.stem, image, mask, record)
         return Item(sample.stem, record.status, record.confidence, doubtful=_is_doubtful(record))
 
     report = process(samples, work, "segment")
@@ -281,9 +285,9 @@ def run_folder(
     learn_once = _learning_once(segmenter, samples)
 
     def work(sample: Sample) -> Item:
-        made_from = {"run": digest, "image": _file_digest(sample.image_path)}
-        kept = _kept(output, sample.stem, made_from)
-        if kept is not None and not (trace and kept.status == "ok" and not _trace_path(output, sample.stem).is_file()):
+        made_from = {"run": digest, "image": file_digest(sample.image_path)}
+        kept = kept_record(output, sample.stem, made_from)
+        if kept is not None and not (trace and kept.status == "ok" and not trace_path(output, sample.stem).is_file()):
             return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
         image = load_image(sample.image_path)
         learn_once()
@@ -291,9 +295,9 @@ def run_folder(
         optimized, search = segmenter.optimize(image, initial)
         mask = segmenter.segment(image, optimized, search)
         if trace and search is not None:
-            _store_trace(output, sample.stem, image, search)
-        _store_initial(output / "initial_prompts", sample.stem, image, initial)
-        _store_mask(output, sample.stem, image, mask, optimized)
+            store_trace(output, sample.stem, image, search)
+        store_initial(output / "initial_prompts", sample.stem, image, initial)
+        store_mask(output, sample.stem, image, mask, optimized)
         # Written last: this file says that everything else of the image is there.
         done = replace(optimized, provenance={**optimized.provenance, "made_from": made_from})
         write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
@@ -340,76 +344,6 @@ def _learning_once(
     return learn
 
 
-def prepare_folder(folder: Path) -> None:
-    """Makes a folder and proves that it can be written.
-
-    Raises:
-        DataError: it cannot.
-    """
-    probe = folder / f".gpoa-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}); choose another --output") from error
-
-
-def _store_initial(folder: Path, stem: str, image: np.ndarray, record: PromptRecord) -> None:
-    """Writes a prompt file and the picture of its points."""
-    write_prompts(folder / f"{stem}.json", record)
-    _save_picture(draw_overlay(image, prompts=record.prompts), folder / "pictures" / f"{stem}.jpg")
-
-
-def _store_mask(output: Path, stem: str, image: np.ndarray, mask: np.ndarray, record: PromptRecord) -> None:
-    """Writes a mask and its overlay."""
-    save_mask(output / "masks" / f"{stem}.png", mask)
-    _save_picture(draw_overlay(image, mask, record.prompts), output / "overlays" / f"{stem}.jpg")
-
-
-def _trace_path(output: Path, stem: str) -> Path:
-    return output / "traces" / f"{stem}.gif"
-
-
-def _store_trace(output: Path, stem: str, image: np.ndarray, search: Optimized) -> None:
-    """Writes what was tried as an animation and as a sheet: one step for each prompt set, then the one handed out."""
-    size = (image.shape[0], image.shape[1])
-    steps, seen = [], set()
-    for trial in search.trials:
-        key = fingerprint(replace(trial.prompts, mask_output=0))
-        if key not in seen:
-            steps.append(_to_step(trial, size, chosen=False))
-        seen.add(key)
-    steps.append(_to_step(search.best, size, chosen=True))
-    frames = draw_steps(image, steps)
-    write_atomic(_trace_path(output, stem), trace_gif(frames))
-    _save_picture(trace_sheet(frames), _trace_path(output, stem).with_suffix(".jpg"))
-
-
-def _to_step(trial: Trial, size: Size, chosen: bool) -> Step:
-    mask = upscale_logits(trial.logits, sam_input_size(size), size) > 0
-    return Step(trial.name, trial.prompts, mask, trial.score, chosen)
-
-
-def _save_picture(picture: Image.Image, path: Path) -> None:
-    """Writes a JPEG atomically."""
-    content = io.BytesIO()
-    picture.save(content, format="JPEG", quality=88)
-    write_atomic(path, content.getvalue())
-
-
-def _kept(output: Path, stem: str, made_from: dict[str, str]) -> PromptRecord | None:
-    """The record of an image that an earlier run of the same settings finished."""
-    path = output / "optimized_prompts" / f"{stem}.json"
-    if not path.is_file() or not (output / "masks" / f"{stem}.png").is_file():
-        return None
-    try:
-        record = read_prompts(path)
-    except PromptError:
-        return None
-    return record if record.provenance.get("made_from") == made_from else None
-
-
 def _finish(
     output: Path,
     samples: Sequence[Sample],
@@ -426,17 +360,13 @@ def _finish(
     for sample in (finished[place] for place in spaced(len(finished), SHEET_TILES)):
         with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
             tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))
-    _save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
+    save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
     if coco is not None:
-        write_coco(coco, [(s.image_path.name, load_mask(_mask_path(output, s), allow_empty=True)) for s in finished])
+        write_coco(coco, [(s.image_path.name, load_mask(mask_path(output, s), allow_empty=True)) for s in finished])
 
 
 def _is_doubtful(record: PromptRecord) -> bool:
     return record.status == "ok" and bool(record.provenance.get("doubtful"))
-
-
-def _mask_path(output: Path, sample: Sample) -> Path:
-    return output / "masks" / f"{sample.stem}.png"
 
 
 def _caption(item: Item) -> str:
@@ -462,8 +392,3 @@ def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, c
         "images": [asdict(item) for item in report.items],
     }
     write_atomic(output / "run.json", json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8"))
-
-
-def _file_digest(path: Path) -> str:
-    """32 hexadecimal digits over a file's bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

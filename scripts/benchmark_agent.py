@@ -35,12 +35,12 @@ from gpoa.models.store import find_policy
 from gpoa.pipeline import OneShotSegmenter
 from gpoa.policies.graph_policy import GraphPolicy, PolicyCard, load_policy
 from gpoa.search.agent import VISITORS, run_agent
+from gpoa.search.strategies import RELEASE_CAP
 from gpoa.segmenters.base import upscale_logits
 from gpoa.types import Sample
 
 FIELDS = ("class", "reference", "image", "method", "iou", "calls", "confidence")
 LABEL_FREE = [SCALARS.index(name) for name in ("sam_iou", "agreement", "separability", "reverse")]
-RELEASE_CAP = (5, 20)
 LEARNED_METHODS = {"quality": "best-of-N by quality head", "agent": "agent", "agent-search": "agent + best-of-K"}
 START = "start"
 

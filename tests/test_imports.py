@@ -42,12 +42,13 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": ROOMS | {"models", "search", "viewer", "gpoa"},
     "backbones": ROOMS | {"models", "search", "evaluation", "gpoa"},
     "pipeline": ROOMS | {"models", "envs", "policies", "search", "evaluation", "backbones", "gpoa"},
-    "batch": ROOMS | {"models", "search", "evaluation", "backbones", "pipeline", "viewer", "gpoa"},
+    "outputs": ROOMS | {"search", "viewer"},
+    "batch": ROOMS | {"models", "search", "evaluation", "backbones", "pipeline", "outputs", "viewer", "gpoa"},
     "baselines": ROOMS | {"search", "gpoa"},
     "benchmark": ROOMS
     | {"models", "search", "evaluation", "backbones", "baselines", "pipeline", "batch", "viewer", "gpoa"},
     "training": ROOMS | LEARNING | {"backbones", "pipeline", "gpoa"},
-    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "batch", "benchmark", "training", "viewer", "gpoa"},
+    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "outputs", "batch", "benchmark", "training", "viewer", "gpoa"},
     "__main__": {"cli"},
 }
 # One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`.

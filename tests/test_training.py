@@ -21,6 +21,7 @@ from gpoa.pipeline import OneShotSegmenter
 from gpoa.policies.graph_policy import load_policy, save_policy
 from gpoa.tracking.metric_logger import read_metrics
 from gpoa.training import FolderEpisodes, Pair, TrainingRun, spread_pairs, turned
+from tests.coloured_squares import write_squares
 from tests.fake_backbones import FakeBackbones
 
 SMALL = PolicyConfig(width=8, layers=1, map_width=4, quality_width=8, members=1)
@@ -35,18 +36,7 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Two classes of four images: a coloured square somewhere on a grey ground."""
-    rng = np.random.default_rng(0)
-    for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
-        for part in ("images", "masks"):
-            (tmp_path / "data" / name / part).mkdir(parents=True)
-        for index in range(4):
-            image = rng.integers(110, 140, (64, 96, 3), dtype=np.uint8)
-            mask = np.zeros((64, 96), dtype=np.uint8)
-            y, x = rng.integers(4, 30, 2)
-            image[y : y + 28, x : x + 28], mask[y : y + 28, x : x + 28] = colour, 255
-            Image.fromarray(image).save(tmp_path / "data" / name / "images" / f"{index}.png")
-            Image.fromarray(mask).save(tmp_path / "data" / name / "masks" / f"{index}.png")
-    return tmp_path / "data"
+    return write_squares(tmp_path / "data", "red", "blue")
 
 
 def _run(data: Path, folder: Path, config: GpoaConfig | None = None) -> TrainingRun:

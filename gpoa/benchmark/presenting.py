@@ -24,7 +24,7 @@ from gpoa.config import GpoaConfig, to_dict
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.errors import DataError, GpoaError
 from gpoa.evaluation.metrics import CONVENTIONS, METRICS, score_all
-from gpoa.evaluation.protocol import TIE, Row, class_means
+from gpoa.evaluation.protocol import TIE, Key, Row, class_means, key_of
 from gpoa.evaluation.report import Case, Group, Report, choose_cases, write_report
 from gpoa.evaluation.summary import best_other, complete_rows, duel, group_rows, headline, summarise, to_plain
 from gpoa.features.cache import EmbeddingCache
@@ -35,8 +35,6 @@ from gpoa.types import Sample
 logger = logging.getLogger(__name__)
 
 LOST = "Where another method is better: ours, then its answer"
-Key = tuple[str, str, str]
-"""(class, reference, image)."""
 
 RULES = (
     "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired "
@@ -122,7 +120,7 @@ def tables(rows: Sequence[Row], groups: Sequence[Group], ours: str, methods: Seq
     parts = []
     for group in groups:
         own = group_rows(rows, group.classes)
-        images = len({(row["class"], row["reference"], row["image"]) for row in own})
+        images = len({key_of(row) for row in own})
         parts += [f"### {group.title}, {images} images", headline(own, ours, methods, titles)]
     if len(methods) > 1:
         parts += ["### Each class", class_table(rows, ours, methods, titles)]
@@ -186,7 +184,7 @@ def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
     wanted = []
     for _, name, winner in sorted(lost, reverse=True)[:count]:
         scores = {
-            method: {(r["class"], r["reference"], r["image"]): float(r["iou"]) for r in rows if r["method"] == method}
+            method: {key_of(row): float(row["iou"]) for row in rows if row["method"] == method}
             for method in (ours, winner)
         }
         inside = [key for key in scores[ours] if key[0] == name]

@@ -112,7 +112,7 @@ def run_benchmark(
     _check_settings(output, config)
     kept = _kept_rows(output / "rows.csv", units)
     _write_rows(output / "rows.csv", kept)
-    done = {_key(row) for row in kept}
+    done = {unit_key(row) for row in kept}
     missing = [unit for unit in units if unit.key not in done]
     for unit in units:
         if unit.key in done:
@@ -275,7 +275,7 @@ def _kept_rows(path: Path, units: Iterable[Unit]) -> list[Row]:
         return []
     by_unit: dict[Key, list[Row]] = defaultdict(list)
     for row in read_rows(path):
-        by_unit[_key(row)].append(row)
+        by_unit[unit_key(row)].append(row)
     wanted = {unit.key: unit.targets for unit in units}
     kept = []
     for key, rows in by_unit.items():
@@ -285,7 +285,8 @@ def _kept_rows(path: Path, units: Iterable[Unit]) -> list[Row]:
     return kept
 
 
-def _key(row: Row) -> Key:
+def unit_key(row: Row) -> Key:
+    """The key of the unit that a row belongs to."""
     return row["class"], row["reference"], row["method"], str(row["seed"])
 
 

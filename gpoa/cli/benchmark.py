@@ -64,11 +64,11 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns 0, or 1 where a method failed on an image."""
     args = parse(Args, "benchmark", __doc__, argv)
-    from gpoa.batch import prepare_folder
     from gpoa.benchmark.contenders import DEFAULT_METHODS
     from gpoa.benchmark.presenting import present
-    from gpoa.benchmark.runner import plan_units, read_rows, run_benchmark
+    from gpoa.benchmark.runner import plan_units, read_rows, run_benchmark, unit_key
     from gpoa.datasets.classes import load_classes
+    from gpoa.outputs import prepare_folder
 
     settings = args.benchmark
     if args.fast:
@@ -82,15 +82,11 @@ def main(argv: Sequence[str]) -> int:
         workers = settings.workers or os.cpu_count() or 1
         _follow(run_benchmark(units, args.output, args.config, cache, workers), len(units), args.json)
     wanted = {unit.key for unit in units}
-    rows = [row for row in read_rows(args.output / "rows.csv") if _key(row) in wanted]
+    rows = [row for row in read_rows(args.output / "rows.csv") if unit_key(row) in wanted]
     command = "gpoa benchmark " + " ".join(argv)
     summary = present(rows, units, _groups(args, classes), args.output, args.config, cache, args.cases, command)
     print(json.dumps(summary.plain) if args.json else summary.text)
     return int(any(row["status"] == "failed" for row in rows))
-
-
-def _key(row) -> tuple[str, str, str, str]:
-    return row["class"], row["reference"], row["method"], str(row["seed"])
 
 
 def _class_names(args: Args) -> Sequence[str] | None:

@@ -67,7 +67,7 @@ def expand_config(argv: Sequence[str]) -> list[str]:
 
 def _read_table(path: Path) -> dict[str, Any]:
     """The content of a JSON or TOML file."""
-    from gpoa.errors import ConfigError
+    from gpoa.errors import ConfigError, one_line
 
     try:
         if path.suffix == ".toml":
@@ -79,7 +79,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise ConfigError(f"--config {path}: TOML needs Python 3.11; write it as JSON") from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--config {path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"--config {path}: cannot be read ({one_line(error)})") from error
     if not isinstance(table, dict):
         raise ConfigError(f"--config {path}: a table of flags is expected, like {{\"output\": \"out\"}}")
     return table

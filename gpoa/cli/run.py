@@ -53,8 +53,9 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "run", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
-    from gpoa.batch import prepare_folder, run_folder
+    from gpoa.batch import run_folder
     from gpoa.datasets.folder import find_samples
+    from gpoa.outputs import prepare_folder
 
     # Mistakes in the arguments are told before the models are loaded.
     find_samples(args.targets)

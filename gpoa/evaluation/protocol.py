@@ -25,6 +25,8 @@ SAMPLES = 2000
 TIE = 0.02
 """Two scores of one image that differ by no more than this are a tie."""
 Row = Mapping[str, Any]
+Key = tuple[str, str, str]
+"""(class, reference, image)."""
 
 
 def reference_episodes(samples: Sequence[Sample], references: int) -> list[tuple[Sample, list[Sample]]]:
@@ -54,6 +56,11 @@ def class_episodes(folder: Path, references: int, targets: int) -> Iterable[tupl
 def truth_of(sample: Sample) -> np.ndarray:
     """The ground truth beside an image, [H, W] bool."""
     return load_mask(sample.image_path.parent.parent / "masks" / f"{sample.image_path.stem}.png", allow_empty=True)
+
+
+def key_of(row: Row) -> Key:
+    """The image that a row is about."""
+    return row["class"], row["reference"], row["image"]
 
 
 def by_class(rows: Sequence[Row], method: str, metric: str = "iou") -> dict[str, np.ndarray]:

@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpoa.evaluation import protocol
-from gpoa.evaluation.protocol import Row
+from gpoa.evaluation.protocol import Key, Row, key_of
 from gpoa.evaluation.summary import COSTS, Duel, duel
 from gpoa.types import PointPrompts
 
-Key = tuple[str, str, str]
-"""(class, reference, image)."""
 OVERLAP = ("iou", "dice", "boundary_iou", "precision", "recall", "specificity", "accuracy")
 DISTANCES = ("hd95", "assd")
 NUMBERS = (*OVERLAP, *DISTANCES, *COSTS, "confidence", "area")
@@ -272,8 +270,3 @@ def class_standings(merged: Sequence[Row], ours: str) -> list[ClassStanding]:
         images = len({key_of(row) for row in merged if row["class"] == name})
         found.append(ClassStanding(name, images, means, winner, means[winner] - second))
     return found
-
-
-def key_of(row: Row) -> Key:
-    """The image that a row is about."""
-    return row["class"], row["reference"], row["image"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpoa.evaluation.protocol import TIE, Row, bootstrap, by_class, class_means, differences, set_mean
+from gpoa.evaluation.protocol import TIE, Row, bootstrap, by_class, class_means, differences, key_of, set_mean
 
 COSTS = ("calls", "seconds", "encode_seconds", "decode_seconds")
 
@@ -104,9 +104,9 @@ def duel(rows: Sequence[Row], method: str, other: str) -> Duel:
 
 def complete_rows(rows: Sequence[Row], methods: Sequence[str]) -> list[Row]:
     """The rows of those images that every method has, so that all means are over the same images."""
-    measured = [{_image(row) for row in rows if row["method"] == method} for method in methods]
+    measured = [{key_of(row) for row in rows if row["method"] == method} for method in methods]
     shared = set.intersection(*measured) if measured else set()
-    return [row for row in rows if row["method"] in methods and _image(row) in shared]
+    return [row for row in rows if row["method"] in methods and key_of(row) in shared]
 
 
 def group_rows(rows: Sequence[Row], classes: Sequence[str]) -> list[Row]:
@@ -167,8 +167,3 @@ def _against(one: Duel) -> str:
     total = one.wins + one.ties + one.losses
     shares = " / ".join(f"{100 * part / total:.0f} %" for part in (one.wins, one.ties, one.losses))
     return f"{gap} | {shares}"
-
-
-def _image(row: Row) -> tuple[str, str, str]:
-    """What a row is about."""
-    return row["class"], row["reference"], row["image"]
