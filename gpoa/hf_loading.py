@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gpoa.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     import torch
+
+
+@functools.cache
+def import_transformers() -> ModuleType:
+    """The library transformers, kept from a torchvision that does not load.
+
+    It imports torchvision wherever one is installed, and a torchvision of another build than torch (the one on PyPI
+    beside a CPU-only torch) fails at that. Nothing here needs it: such a one is hidden while the process lives.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except Exception:  # RuntimeError, OSError or ImportError, as the mismatch has it
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        sys.modules["torchvision"] = None  # what import and find_spec take for "not installed"
+    import transformers
+
+    return transformers
 
 
 def load_pretrained(
@@ -33,8 +54,7 @@ def load_pretrained(
         ModelError: the weights are damaged, incomplete or another model's, the installed transformers is too old, or
             the device is missing.
     """
-    import transformers
-
+    transformers = import_transformers()
     built = getattr(transformers, class_name, None)
     if built is None:
         said = f"transformers {transformers.__version__} has no {class_name}"
@@ -69,8 +89,7 @@ def to_device(model: torch.nn.Module, device: str, origin: Path) -> torch.nn.Mod
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
     """Keeps transformers' progress bar and its report about unused weights off the terminal while a model loads."""
-    from transformers.utils import logging as hf_logging
-
+    hf_logging = import_transformers().utils.logging
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity(logging.CRITICAL)
     hf_logging.disable_progress_bar()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+CONSTRAINTS = VENV / "constraints.txt"
 OLDEST = (3, 10)
 
 
@@ -37,12 +39,34 @@ def ensure_environment(extras: str = "") -> Path:
     began = time.perf_counter()
     print(f"setting up {VENV} (torch and the rest, several GB where pip brings CUDA along) …", flush=True)
     _make_venv(python)
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    if not CONSTRAINTS.exists():
+        CONSTRAINTS.write_text(_small_torch(pip))
     target = f".[{extras}]" if extras else "."
-    if subprocess.run([python, "-m", "pip", "install", "--quiet", "--editable", target], cwd=ROOT).returncode:
-        sys.exit("pip could not install gpoa; its own message is above")
+    if subprocess.run([*pip, "--constraint", CONSTRAINTS, "--editable", target], cwd=ROOT).returncode:
+        free = shutil.disk_usage(ROOT).free / 2**30
+        sys.exit(f"pip could not install gpoa; its own message is above ({free:.1f} GiB of disk are free)")
     stamp.write_text(wanted)
     print(f"set up in {time.perf_counter() - began:.0f} s", flush=True)
     return python
+
+
+def _small_torch(pip: list[str | Path]) -> str:
+    """Installs the torch of pip's own wheel folders (`find-links` in its configuration) where there is one and no GPU.
+
+    On Linux, an index's torch brings several GB of CUDA; whoever keeps a wheel folder for a machine without a GPU keeps
+    the small build in it.
+
+    Returns:
+        The constraint that keeps it, or nothing.
+    """
+    has_gpu = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia").exists()
+    if has_gpu or subprocess.run([*pip, "--no-index", "--no-deps", "torch"], capture_output=True).returncode:
+        return ""
+    shown = subprocess.run([pip[0], "-m", "pip", "show", "torch"], capture_output=True, text=True, check=True).stdout
+    version = next(line.split()[1] for line in shown.splitlines() if line.startswith("Version:"))
+    print(f"torch {version} from pip's wheel folder", flush=True)
+    return f"torch=={version}\n"
 
 
 def _make_venv(python: Path) -> None:

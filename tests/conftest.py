@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,29 @@ import pytest
 _WHY_NOT: dict[str, str] = {}
 _LOUD = {"weights": "REAL WEIGHTS NOT TESTED", "browser": "REPORT NOT LOOKED AT IN A BROWSER"}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def _make_torchvision_importable() -> None:
+    """The library's own predictors, which ours are held against, import torchvision, and its wheel on PyPI is made for
+    the CUDA build of torch: beside a CPU-only build it misses two operators. They are declared here; nobody calls them.
+    gpoa itself does not import torchvision.
+    """
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for loaded in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[loaded]
+        arguments = "Tensor dets, Tensor scores, float iou_threshold"
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}({arguments}) -> Tensor")
+        _KEPT.append(library)
+
+
+_KEPT: list[object] = []  # a torch library lives as long as its object
+_make_torchvision_importable()
 
 
 @pytest.fixture(scope="session")

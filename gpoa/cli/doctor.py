@@ -15,9 +15,10 @@ from importlib import metadata
 from typing import Any
 
 from gpoa.cli.common import parse
+from gpoa.errors import one_line
 
 PACKAGES = (
-    "torch", "torchvision", "torch-geometric", "segment-anything", "transformers", "numpy", "scipy", "pillow",
+    "torch", "torch-geometric", "segment-anything", "transformers", "numpy", "scipy", "pillow",
     "onnx", "onnxruntime", "safetensors", "tyro",
 )  # fmt: skip
 
@@ -64,12 +65,11 @@ def examine() -> dict[str, dict[str, Any]]:
     }
     try:
         import torch
-        import torchvision  # noqa: F401  segment-anything needs it, and a mismatched pair fails on import
 
         machine["torch threads"] = torch.get_num_threads()
         machine["cuda"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, using the CPU"
     except Exception as error:
-        packages["torch + torchvision"] = f"fails to load: {' '.join(str(error).split())}"
+        packages["torch"] = f"fails to load: {one_line(error)}"
     return {"machine": machine, "packages": packages, "models": _models()}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpoa.errors import ConfigError, ModelError
+from gpoa.errors import ConfigError
 from gpoa.features.vit_kinds import VitKind, VitShape, read_pixels, read_shape
 from gpoa.hf_loading import load_pretrained
 from gpoa.types import PatchFeatures

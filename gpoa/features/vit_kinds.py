@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
+from gpoa.hf_loading import import_transformers
 
 BILINEAR, BICUBIC = 2, 3
 """Pillow's numbers for the resamplings, which `preprocessor_config.json` uses, too."""
@@ -218,7 +219,5 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 def _library_defaults(kind: VitKind) -> dict[str, Any]:
     """The values that transformers takes where a `config.json` has none; empty where the class is too new for it."""
-    import transformers
-
-    built = getattr(transformers, kind.class_name, None)
+    built = getattr(import_transformers(), kind.class_name, None)
     return {} if built is None else built.config_class().to_dict()

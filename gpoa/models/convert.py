@@ -186,13 +186,11 @@ def read_sam_decoder_weights(graph: Path) -> dict[str, np.ndarray]:
 
 def check_dinov2(folder: Path) -> None:
     """Raises ModelError where `Dinov2Model` does not load a folder completely."""
-    from transformers import Dinov2Model
-
-    from gpoa.hf_loading import quiet_loading
+    from gpoa.hf_loading import import_transformers, quiet_loading
 
     try:
         with quiet_loading():
-            _, report = Dinov2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            _, report = import_transformers().Dinov2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # transformers raises many kinds for a damaged file
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{folder}: the weights do not load into Dinov2Model ({reason})") from error

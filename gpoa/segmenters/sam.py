@@ -10,7 +10,7 @@ import numpy as np
 from gpoa.errors import ModelError, one_line
 from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
 from gpoa.segmenters.preprocess import preprocess
-from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder
+from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, import_part
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 
@@ -89,11 +89,10 @@ class Sam:
         """The torch model, loaded once, never executing code from the file."""
         if self._model is None:
             import torch
-            from segment_anything import sam_model_registry
 
             try:
                 state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-                model = sam_model_registry[self.architecture]()
+                model = import_part("build_sam").sam_model_registry[self.architecture]()
                 model.load_state_dict(state)
             except Exception as error:  # torch raises many kinds for a damaged or foreign file
                 raise ModelError(

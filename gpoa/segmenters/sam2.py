@@ -16,6 +16,7 @@ import numpy as np
 
 from gpoa.errors import ModelError
 from gpoa.geometry import sam_input_size
+from gpoa.hf_loading import import_transformers
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers
 from gpoa.segmenters.preprocess import PIXEL_MEAN, PIXEL_STD
 from gpoa.segmenters.stretched import (
@@ -134,11 +135,8 @@ class Sam2:
             answer = model(image_embeddings=maps, multimask_output=False, **self._tensors(embedding, batch))
             masks, iou = answer.pred_masks, answer.iou_scores  # [B, 1, 4, L, L], [B, 1, 4]
             if masks.shape[2] != 4:
-                import transformers
-
-                raise ModelError(
-                    f"transformers {transformers.__version__}: its {self.family.class_name} is not known here"
-                )
+                version = import_transformers().__version__
+                raise ModelError(f"transformers {version}: its {self.family.class_name} is not known here")
             if self._choose is not None:
                 first, score = self._choose(masks, iou)
                 masks = torch.cat([first, masks[:, :, 1:]], dim=2)

@@ -266,8 +266,8 @@ def _seconds(core: FastDecoder) -> float:
 
 
 @functools.cache
-def import_modeling() -> ModuleType:
-    """`segment_anything.modeling` without the rest of the package.
+def import_part(part: str) -> ModuleType:
+    """A module of `segment_anything` (modeling, build_sam) without the rest of the package.
 
     The package's own `__init__` imports torchvision for its predictor and its mask generator, which we do not use: two
     seconds of start-up, and an error where a CPU-only torch meets a torchvision built for CUDA. A placeholder package
@@ -275,13 +275,13 @@ def import_modeling() -> ModuleType:
     """
     name = "segment_anything"
     if name in sys.modules:
-        return importlib.import_module(f"{name}.modeling")
+        return importlib.import_module(f"{name}.{part}")
     spec = importlib.util.find_spec(name)
     if spec is None:
         raise ModelError("the package segment-anything is not installed; run `pip install segment-anything`")
     sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        return importlib.import_module(f"{name}.modeling")
+        return importlib.import_module(f"{name}.{part}")
     finally:
         for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
             del sys.modules[loaded]
@@ -300,7 +300,7 @@ def build_sam_decoder(
     Returns:
         The decoder, every weight loaded (strict).
     """
-    modeling = import_modeling()
+    modeling = import_part("modeling")
     prompt_encoder = modeling.PromptEncoder(
         embed_dim=256, image_embedding_size=(64, 64), input_image_size=(SAM_SIDE, SAM_SIDE), mask_in_chans=16
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import to_sam_points
-from gpoa.hf_loading import quiet_loading, to_device
+from gpoa.hf_loading import import_transformers, quiet_loading, to_device
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -193,15 +193,14 @@ def load_official(checkpoint: Path) -> torch.nn.Module:
 
 def _empty(names: dict[str, torch.Tensor]) -> torch.nn.Module:
     """A SamHQModel of the shape that the weights have."""
-    from transformers import SamHQConfig, SamHQMaskDecoderConfig, SamHQModel, SamHQVisionConfig
-
+    library = import_transformers()
     width = names["vision_encoder.pos_embed"].shape[-1]
     layers = len({name.split(".")[2] for name in names if name.startswith("vision_encoder.layers.")})
     known, heads, everywhere = _ENCODERS.get(width, (None, None, ()))
     if layers != known:
         raise ValueError(f"an image encoder of {layers} layers of width {width} is none of ViT-B, ViT-L and ViT-H")
-    vision = SamHQVisionConfig(
+    vision = library.SamHQVisionConfig(
         hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, global_attn_indexes=list(everywhere)
     )
-    decoder = SamHQMaskDecoderConfig(vit_dim=width)
-    return SamHQModel(SamHQConfig(vision_config=vision, mask_decoder_config=decoder))
+    decoder = library.SamHQMaskDecoderConfig(vit_dim=width)
+    return library.SamHQModel(library.SamHQConfig(vision_config=vision, mask_decoder_config=decoder))
