@@ -15,16 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gpoa.machine import default_cache_folder  # noqa: F401
+
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
-
-
-def default_cache_folder() -> Path:
-    """$GPOA_CACHE, else `gpoa/embeddings` in the user's cache folder."""
-    if "GPOA_CACHE" in os.environ:
-        return Path(os.environ["GPOA_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpoa" / "embeddings"
 
 
 def image_digest(image: np.ndarray) -> str:

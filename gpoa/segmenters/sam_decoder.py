@@ -9,9 +9,8 @@ import functools
 import importlib.util
 import logging
 import sys
-import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from gpoa.errors import ModelError
 from gpoa.geometry import LOW_RES_SIDE, SAM_SIDE
+from gpoa.machine import fastest_way, has_bfloat16
 from gpoa.segmenters.fast_decoder import FastDecoder, ImageSide, PromptTokens, stack_tokens, tokens_of
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
@@ -33,8 +33,6 @@ GPU_BATCH, GPU_IMAGES, CPU_IMAGES = 64, 32, 4
 """Prompt sets a call of a GPU, and images (10 MB each) whose share of the work is kept."""
 PAD_TO = 8
 """With padding, sets share a call when their numbers of tokens round up to the same multiple."""
-GAIN = 1.2
-"""How many times faster a reduced type has to be for auto to take it."""
 
 
 class _Job(NamedTuple):
@@ -222,47 +220,33 @@ class SamDecoder:
         return known[2]
 
 
-_MEASURED: dict[tuple[str, int], str] = {}
-
-
 def fastest_type(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, device: str) -> str:
-    """What `auto` stands for on this machine, measured at first use and remembered while the process lives.
+    """What `auto` stands for on this machine, measured at first use and remembered (`gpoa.machine`).
 
-    Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much), and near a tie the choice
-    may differ from run to run: that is why float32 is the default.
+    Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much): float32 is the default.
 
     Returns:
         On a CPU with bfloat16 instructions the faster of float32 and bfloat16, on other CPUs float32; on CUDA float16,
         which keeps three bits more than bfloat16.
     """
-    import torch
-
     if device != "cpu":
         return "float16" if device.startswith("cuda") else "float32"
-    supports = [getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile")]
-    if not any(check() for check in supports):
+    if not has_bfloat16():
         return "float32"
-    key = device, torch.get_num_threads()
-    if key not in _MEASURED:
-        exact, reduced = (
-            _seconds(FastDecoder(prompt_encoder, mask_decoder, device, name)) for name in ("float32", "bfloat16")
-        )
-        _MEASURED[key] = "bfloat16" if exact > GAIN * reduced else "float32"
-    return _MEASURED[key]
+    names = ("float32", "bfloat16")
+    return fastest_way(
+        "SAM's decoder",
+        lambda: {name: _call_of(FastDecoder(prompt_encoder, mask_decoder, device, name)) for name in names},
+    )
 
 
-def _seconds(core: FastDecoder) -> float:
-    """The shortest of a few calls on one prompt set with a mask prompt."""
+def _call_of(core: FastDecoder) -> Callable[[], object]:
+    """A call on one prompt set with a mask prompt."""
     import torch
 
-    side, best = core.image_side(torch.zeros(1, 256, 64, 64)), float("inf")
+    side = core.image_side(torch.zeros(1, 256, 64, 64))
     points, mask = (np.zeros((1, 16, 2), np.float32), np.ones((1, 16), np.int64)), np.zeros((1, 256, 256), np.float32)
-    tokens = PromptTokens(*points, mask)
-    for _ in range(4):
-        began = time.perf_counter()
-        core.predict(side, tokens)
-        best = min(best, time.perf_counter() - began)
-    return best
+    return lambda: core.predict(side, PromptTokens(*points, mask))
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import pytest
 
 from gpoa.errors import ModelError
 from gpoa.models import convert
+from gpoa.onnx_weights import initializers, linear_weights, load_graph
 from gpoa.segmenters.sam_decoder import build_sam_decoder
 
 ALL_MASKS = "/Reshape_9_output_0"  # [1, 4, 256, 256], before the export selects one
@@ -34,8 +35,8 @@ def _linear_graph(folder: Path) -> Path:
 
 
 def test_linear_weights_are_named_after_their_node_and_transposed(tmp_path: Path) -> None:
-    model = convert._load(_linear_graph(tmp_path))
-    weights = convert._linear_weights(model, convert._initializers(model))
+    model = load_graph(_linear_graph(tmp_path))
+    weights = linear_weights(model, initializers(model))
     assert list(weights) == ["backbone.fc"]
     np.testing.assert_array_equal(weights["backbone.fc"], [[1, 2], [3, 4], [5, 6]])
 

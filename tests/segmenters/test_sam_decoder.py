@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -230,26 +231,23 @@ def test_out_of_memory_with_one_set_says_what_to_do() -> None:
         decoder.decode(embedding_of(SIZE, INSIDE), [CASES["box"]])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "bfloat16", "want"),
-    [((1.0, 0.5), True, "bfloat16"), ((1.0, 0.9), True, "float32"), ((1.0, 0.5), False, "float32")],
-)
-def test_auto_measures_once(
-    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, float], bfloat16: bool, want: str
-) -> None:
-    """Faster; not enough faster; a CPU without the instructions."""
-    monkeypatch.setattr(sam_decoder, "_MEASURED", {})
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    left = list(seconds)
-    monkeypatch.setattr(sam_decoder, "_seconds", lambda core: left.pop(0))
-    assert [_decoder_of(dtype="auto").dtype for _ in range(2)] == [want, want]
-    assert len(left) == (0 if bfloat16 else 2)
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_auto_measures_where_the_processor_has_bfloat16(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
+    asked = []
+
+    def answer(question: str, ways: Callable[[], dict[str, Callable]]) -> str:
+        asked.append(question)
+        made = ways()
+        assert list(made) == ["float32", "bfloat16"]
+        for call in made.values():
+            call()
+        return "bfloat16"
+
+    monkeypatch.setattr(sam_decoder, "has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(sam_decoder, "fastest_way", answer)
+    assert _decoder_of(dtype="auto").dtype == ("bfloat16" if bfloat16 else "float32")
+    assert len(asked) == bfloat16
     assert sam_decoder.fastest_type(None, None, "cuda:1") == "float16"
-
-
-def test_speed_is_measured(decoder: SamDecoder) -> None:
-    assert 0 < sam_decoder._seconds(decoder.core) < 60
 
 
 def test_no_sets_give_no_masks(decoder: SamDecoder) -> None:
