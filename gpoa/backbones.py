@@ -6,6 +6,8 @@ cached loads neither encoder.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import numpy as np
 
 from gpoa.config import GpoaConfig
 from gpoa.errors import ConfigError, ModelError
-from gpoa.features.base import FeatureExtractor
-from gpoa.features.cache import EmbeddingCache, default_cache_folder, image_digest
+from gpoa.features.base import FeatureExtractor, extract_many
+from gpoa.features.cache import Arrays, EmbeddingCache, image_digest
 from gpoa.features.debias import NOISE_IMAGES, noise_basis, remove_directions
 from gpoa.features.hf_vit import HfVit
 from gpoa.features.segmenter_tokens import NAME as SEGMENTER_FEATURES
@@ -22,9 +24,12 @@ from gpoa.features.segmenter_tokens import SegmenterTokens
 from gpoa.features.tiled import TiledExtractor
 from gpoa.features.vit_kinds import BICUBIC
 from gpoa.geometry import sam_input_size
+from gpoa.memory import upload
+from gpoa.machine import default_cache_folder, fastest_way, has_bfloat16, keep_freed_memory
 from gpoa.models import card, store
 from gpoa.models.zoo import ZOO, hub_name
-from gpoa.segmenters.base import Segmenter
+from gpoa.precision import encoder_type, reduced_id
+from gpoa.segmenters.base import Segmenter, encode_many
 from gpoa.segmenters.embedding_tokens import embedding_tokens
 from gpoa.segmenters.lora import find_adapter
 from gpoa.segmenters.registry import SEGMENTERS, builder_of, is_segmenter_folder
@@ -61,6 +66,7 @@ class Backbones:
     """
 
     def __init__(self, config: GpoaConfig, cache: EmbeddingCache | None = None) -> None:
+        keep_freed_memory()
         self.config = config
         self.cache = EmbeddingCache(default_cache_folder()) if cache is None else cache
         self.device = resolve_device(config.models.device)
@@ -70,6 +76,8 @@ class Backbones:
         # The stages of one image ask for the same things in turn.
         self._last_features: tuple[str, PatchFeatures] | None = None
         self._last_embedding: tuple[str, ImageEmbedding] | None = None
+        # What the latest two calls of `encode_ahead` made, where no folder keeps it.
+        self._ahead: list[dict[tuple[str, str], Arrays]] = [{}, {}]
 
     @property
     def ids(self) -> dict[str, str]:
@@ -85,29 +93,78 @@ class Backbones:
             key: `image_digest(image)`, where the caller has it already.
         """
         key = key or image_digest(image)
-        if self._last_features is None or self._last_features[0] != key:
-            self._last_features = key, self._debiased(self._raw_features(image, key))
-        return self._last_features[1]
+        last = self._last_features  # a name of its own: another thread may be encoding ahead
+        if last is None or last[0] != key:
+            last = self._last_features = key, self._debiased(self._raw_features(image, key))
+        return last[1]
 
     def embedding(self, image: np.ndarray, key: str | None = None) -> ImageEmbedding:
         """The segmenter's embedding of an image (see `features`)."""
         key = key or image_digest(image)
-        if self._last_embedding is None or self._last_embedding[0] != key:
-            self._last_embedding = key, self._load_embedding(image, key)
-        return self._last_embedding[1]
+        last = self._last_embedding
+        if last is None or last[0] != key:
+            last = self._last_embedding = key, self._load_embedding(image, key)
+        return last[1]
+
+    @property
+    def ahead(self) -> int:
+        """How many images to give to `encode_ahead` together: on CUDA by its free memory, else 1."""
+        batches = (getattr(model, "batches", None) for model in (self.segmenter, self.extractor))
+        return min((one.size for one in batches if one is not None), default=1)
+
+    def encode_ahead(self, images: Sequence[np.ndarray], keys: Sequence[str]) -> None:
+        """Computes features and embeddings of the images that the cache lacks, in batches, and caches them.
+
+        Without a cache on disk they are kept in memory until the call after the next.
+
+        Args:
+            images: each [H, W, 3] uint8 RGB.
+            keys: `image_digest` of each.
+
+        Raises:
+            ModelError: the device's memory does not hold one image.
+        """
+        wanted = dict(zip(keys, images, strict=True))
+        self._ahead = [{}, self._ahead[0]]
+        # Embeddings first: the segmenter's own tokens are made of them.
+        self._store_ahead(wanted, self.segmenter.model_id, self._encoded)
+        self._store_ahead(wanted, self.extractor.model_id, self._extracted)
+
+    def _store_ahead(
+        self, wanted: dict[str, np.ndarray], model_id: str, compute: Callable[[list[np.ndarray]], list[Arrays]]
+    ) -> None:
+        """Computes and stores a model's entries of the images that have none."""
+        lacking = {
+            key: image
+            for key, image in wanted.items()
+            if self.cache.missing(key, model_id) and self._made_ahead(key, model_id) is None
+        }
+        for key, arrays in zip(lacking, compute(list(lacking.values())), strict=True):
+            self.cache.get_or_compute(key, model_id, lambda arrays=arrays: arrays)
+            if self.cache.folder is None:
+                self._ahead[0][key, model_id] = arrays
+
+    def _made_ahead(self, key: str, model_id: str) -> Arrays | None:
+        """What `encode_ahead` keeps of an image in memory."""
+        return next((made[key, model_id] for made in self._ahead if (key, model_id) in made), None)
+
+    def _encoded(self, images: list[np.ndarray]) -> list[Arrays]:
+        """Embeddings as the cache keeps them."""
+        made = encode_many(self.segmenter, images) if images else []
+        tensors = [{"features": one.features, **one.extras} for one in made]
+        return [{name: value.numpy().astype(np.float16) for name, value in one.items()} for one in tensors]
+
+    def _extracted(self, images: list[np.ndarray]) -> list[Arrays]:
+        """Tokens as the cache keeps them."""
+        made = extract_many(self.extractor, images) if images else []
+        return [{"tokens": one.tokens.astype(np.float16)} for one in made]
 
     def _load_embedding(self, image: np.ndarray, key: str) -> ImageEmbedding:
         """The embedding from the cache or the encoder."""
-        import torch
-
-        def compute() -> dict[str, np.ndarray]:
-            made = self.segmenter.encode(image)
-            tensors = {"features": made.features, **made.extras}
-            return {name: tensor.numpy().astype(np.float16) for name, tensor in tensors.items()}
-
-        arrays = self.cache.get_or_compute(key, self.segmenter.model_id, compute)
+        name = self.segmenter.model_id
+        arrays = self.cache.get_or_compute(key, name, lambda: self._made_ahead(key, name) or self._encoded([image])[0])
         size = (image.shape[0], image.shape[1])
-        tensors = {name: torch.from_numpy(value.astype(np.float32)).to(self.device) for name, value in arrays.items()}
+        tensors = {name: upload(value.astype(np.float32), self.device) for name, value in arrays.items()}
         features = tensors.pop("features")
         return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size, extras=tensors)
 
@@ -120,11 +177,10 @@ class Backbones:
 
     def _raw_features(self, image: np.ndarray, key: str) -> PatchFeatures:
         """Tokens as the model gives them."""
-
-        def compute() -> dict[str, np.ndarray]:
-            return {"tokens": self.extractor.extract(image).tokens.astype(np.float16)}
-
-        arrays = self.cache.get_or_compute(key, self.extractor.model_id, compute)
+        name = self.extractor.model_id
+        arrays = self.cache.get_or_compute(
+            key, name, lambda: self._made_ahead(key, name) or self._extracted([image])[0]
+        )
         side = self.config.features.image_size * (self.config.features.tiles or 1)
         grid = (side // self.extractor.patch_size,) * 2
         return PatchFeatures(
@@ -148,13 +204,14 @@ class Backbones:
 
     def _build_extractor(self) -> FeatureExtractor:
         """The feature model of the config."""
-        settings = self.config.features
+        settings, models = self.config.features, self.config.models
         if self.config.models.features == SEGMENTER_FEATURES:
             made = SegmenterTokens(self._segmenter_tokens, self.segmenter.model_id, settings.image_size)
             resampling = BICUBIC
         else:
             folder = self._features_folder()
             made = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
+            self._reduce(made, models.features)
             resampling = made.pixels.resampling
         return made if settings.tiles is None else TiledExtractor(made, settings.image_size, settings.tiles, resampling)
 
@@ -194,7 +251,40 @@ class Backbones:
             if not hasattr(segmenter, "dtype"):
                 raise ConfigError(f"--models.precision {models.precision}: {models.segmenter} decodes in float32 only")
             segmenter.dtype = models.precision
+        self._reduce(segmenter, models.segmenter)
         return segmenter
+
+    def _reduce(self, model: Segmenter | FeatureExtractor, name: str) -> None:
+        """Sets the encoder's number type, and names the model after it: what it makes is cached under that name.
+
+        Raises:
+            ConfigError: the model has one type only, or the device lacks the type.
+        """
+        asked = self.config.models.encoder_precision
+        dtype = encoder_type(asked, self.device)
+        if asked == "auto" and self.device == "cpu" and hasattr(model, "encoder_dtype") and has_bfloat16():
+            dtype = _fastest_type(model)
+        if dtype == "float32":
+            return
+        if hasattr(model, "encoder_dtype"):
+            model.encoder_dtype, model.model_id = dtype, reduced_id(model.model_id, dtype)
+        elif asked != "auto":
+            said = f"--models.encoder-precision {asked}: {name} encodes in float32 only; take float32 or auto"
+            raise ConfigError(said)
+
+
+def _fastest_type(model: Segmenter | FeatureExtractor) -> str:
+    """The number type in which an encoder that was not used yet is the fastest on this CPU."""
+    image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+
+    def way(dtype: str) -> Callable[[], object]:
+        one = copy.copy(model)  # loads weights of its own
+        one.encoder_dtype = dtype
+        call = one.encode if hasattr(one, "encode") else one.extract
+        return lambda: call(image)
+
+    names = ("float32", "bfloat16")
+    return fastest_way(f"encoder of {model.model_id}", lambda: {name: way(name) for name in names})
 
 
 def _weights_id(folder: Path) -> str:

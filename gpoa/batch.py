@@ -11,12 +11,10 @@ What `run_folder` writes below its output folder:
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples, spaced
 from gpoa.datasets.image_io import load_image, load_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
-from gpoa.errors import GpoaError, one_line
+from gpoa.folder_learning import encode_ahead, learning_once
 from gpoa.outputs import (
     file_digest,
     kept_record,
@@ -43,6 +41,8 @@ from gpoa.outputs import (
     trace_path,
 )
 from gpoa.pipeline import OneShotSegmenter
+from gpoa.prefetch import ReadAhead, plan_for
+from gpoa.reporting import Item, Report, process
 from gpoa.types import Sample
 from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
 
@@ -51,105 +51,33 @@ logger = logging.getLogger(__name__)
 REFERENCE_FILE = "reference.gpoa.npz"
 SHEET_TILES = 48
 
-RecordOf = Callable[[np.ndarray, Sample], PromptRecord]
-"""(image [H, W, 3] uint8 RGB, sample) -> its initial prompts."""
 
-
-@dataclass(frozen=True)
-class Item:
-    """What became of one image.
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What one of several processes works on, or one alone.
 
     Args:
-        stem: the name under which its files are stored.
-        status: ok; absent, the object was not found; kept, already there; failed.
-        confidence: the judge's score in [0, 1], or None.
-        doubtful: the quality head expects so little of the mask that the object may be absent; the mask is written.
-        choice: which prompt set the optimiser chose.
-        seconds: time spent.
-        error: one line, where it failed.
+        mine: the images to segment; may block only where `waiting` says so.
+        waiting: False where the next of them is not known yet.
+        tell: is handed what became of each.
+        title: the progress bar's label; None shows no bar.
+        first_taught: where in the list of teaching images to begin, from 0 to 1; see `learn_folder`.
     """
 
-    stem: str
-    status: str = "ok"
-    confidence: float | None = None
-    choice: str = ""
-    doubtful: bool = False
-    seconds: float = 0.0
-    error: str = ""
+    mine: Iterable[Sample]
+    waiting: Callable[[], bool] = lambda: True
+    tell: Callable[[Item], None] = lambda item: None
+    title: str | None = "gpoa run"
+    first_taught: float = 0.0
 
 
-@dataclass
-class Report:
-    """What became of a batch.
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """One target as it was read: what its files are made from; and what an earlier run made of it, or its pixels."""
 
-    Args:
-        items: one for each image that was reached.
-        total: images in the batch.
-        interrupted: stopped by ctrl-C.
-    """
-
-    total: int
-    items: list[Item] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: float = 0.0
-
-    def count(self, status: str) -> int:
-        """How many images have a status."""
-        return sum(item.status == status for item in self.items)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every image was done, 1 when some failed, 130 after ctrl-C."""
-        return 130 if self.interrupted else int(self.count("failed") > 0)
-
-    def summary(self) -> str:
-        """One line for people."""
-        done = [f"{self.count('ok')} segmented"]
-        done += [f"{self.count(name)} {text}" for name, text in NOTED.items() if self.count(name)]
-        doubtful = sum(item.doubtful for item in self.items)
-        done += [f"{doubtful} doubtful, the object may be absent"] if doubtful else []
-        left = self.total - len(self.items)
-        done += [f"{left} not reached (interrupted; run the same command to go on)"] if left else []
-        return f"{', '.join(done)} of {self.total} images in {self.seconds:.1f} s"
-
-
-NOTED = {"kept": "already there", "absent": "without the object", "failed": "failed"}
-
-
-def process(samples: Sequence[Sample], work: Callable[[Sample], Item], title: str) -> Report:
-    """Runs a stage over images with one progress bar, and goes on after an image that fails.
-
-    Args:
-        samples: the images.
-        work: handles one image.
-        title: the progress bar's label.
-
-    Returns:
-        What became of each image.
-    """
-    from tqdm import tqdm
-
-    report, began = Report(total=len(samples)), time.perf_counter()
-    bar = tqdm(samples, desc=title, unit="image", disable=None)
-    try:
-        for sample in bar:
-            start = time.perf_counter()
-            try:
-                item = work(sample)
-            except (GpoaError, OSError) as error:
-                item = Item(sample.stem, "failed", error=one_line(error))
-            except Exception as error:  # one bad image never ends a batch; -v shows where it came from
-                logger.debug("unexpected error on %s", sample.image_path, exc_info=True)
-                item = Item(sample.stem, "failed", error=f"{type(error).__name__}: {one_line(error)}")
-            if item.status == "failed":
-                bar.set_postfix(failed=report.count("failed") + 1)
-            report.items.append(replace(item, seconds=round(time.perf_counter() - start, 4)))
-    except KeyboardInterrupt:
-        report.interrupted = True
-    finally:
-        bar.close()
-    report.seconds = time.perf_counter() - began
-    return report
+    made_from: dict[str, str]
+    kept: Item | None
+    image: np.ndarray | None
 
 
 def run_prompts(segmenter: OneShotSegmenter, targets: Any, output: Path) -> Report:
@@ -176,7 +104,7 @@ def run_prompts(segmenter: OneShotSegmenter, targets: Any, output: Path) -> Repo
         store_initial(output, sample.stem, image, record)
         return Item(sample.stem, record.status)
 
-    return process(samples, work, "prompts")
+    return process(samples, work, "prompts", len(samples))
 
 
 def run_optimize(
@@ -204,7 +132,7 @@ def run_optimize(
 
     if segmenter.strategy in LEARNED:
         _ = segmenter.policy  # loaded before the first image, so that a wrong one is refused at once
-    learn_once = _learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
+    learn_once = learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
 
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
@@ -217,7 +145,7 @@ def run_optimize(
         choice = search.best.name if search else ""
         return Item(sample.stem, improved.status, improved.confidence, choice, _is_doubtful(improved))
 
-    return process(samples, work, "optimize")
+    return process(samples, work, "optimize", len(samples))
 
 
 def run_segment(
@@ -248,8 +176,8 @@ def run_segment(
         store_mask(output, sample.stem, image, mask, record)
         return Item(sample.stem, record.status, record.confidence, doubtful=_is_doubtful(record))
 
-    report = process(samples, work, "segment")
-    _finish(output, samples, report, coco, [])
+    report = process(samples, work, "segment", len(samples))
+    write_overview(output, samples, report, coco, [])
     return report
 
 
@@ -269,8 +197,8 @@ def run_folder(
         output: receives what the module's docstring lists.
         coco: also write all masks as one COCO json file.
         command: recorded in `run.json`.
-        trace: also write `traces/`, pictures of what was tried; images that an earlier run finished are done again where
-            theirs is missing.
+        trace: also write `traces/`, pictures of what was tried; images that an earlier run finished are done again
+            where theirs is missing.
 
     Returns:
         What became of each image.
@@ -280,71 +208,97 @@ def run_folder(
     """
     samples = find_samples(targets)
     prepare_folder(output)
-    segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
-    digest = segmenter.run_digest()
-    learn_once = _learning_once(segmenter, samples)
-
-    def work(sample: Sample) -> Item:
-        made_from = {"run": digest, "image": file_digest(sample.image_path)}
-        kept = kept_record(output, sample.stem, made_from)
-        if kept is not None and not (trace and kept.status == "ok" and not trace_path(output, sample.stem).is_file()):
-            return Item(sample.stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
-        image = load_image(sample.image_path)
-        learn_once()
-        initial = segmenter.initial_prompts(image, sample.image_path.name)
-        optimized, search = segmenter.optimize(image, initial)
-        mask = segmenter.segment(image, optimized, search)
-        if trace and search is not None:
-            store_trace(output, sample.stem, image, search)
-        store_initial(output / "initial_prompts", sample.stem, image, initial)
-        store_mask(output, sample.stem, image, mask, optimized)
-        # Written last: this file says that everything else of the image is there.
-        done = replace(optimized, provenance={**optimized.provenance, "made_from": made_from})
-        write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
-        choice = search.best.name if search else ""
-        return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
-
-    report = process(samples, work, "gpoa run")
-    _finish(output, samples, report, coco, segmenter.shots)
-    _write_run_file(output, segmenter, report, command)
+    facts = start_run(segmenter, output)
+    report = work_through(segmenter, samples, Share(samples), output, trace)
+    write_overview(output, samples, report, coco, segmenter.shots)
+    write_run_file(output, report, {"command": command, **facts})
     segmenter.backbones.cache.trim()
     return report
 
 
-def learn_folder(segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: RecordOf | None = None) -> None:
-    """Teaches a segmenter the first masks of `graph.folder_images` images, evenly spaced; images that cannot be used are
-    passed over (their own turn says why).
+def start_run(segmenter: OneShotSegmenter, output: Path) -> dict[str, Any]:
+    """Stores the reference.
+
+    Returns:
+        What `run.json` says of the models and settings.
+
+    Raises:
+        ModelError: the policy that was asked for cannot be used.
+    """
+    segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
+    return {
+        "config": to_dict(segmenter.config),
+        "models": segmenter.backbones.ids,
+        "device": segmenter.backbones.device,
+        "processes": 1,
+        "run_digest": segmenter.run_digest(),
+    }
+
+
+def work_through(
+    segmenter: OneShotSegmenter, samples: Sequence[Sample], share: Share, output: Path, trace: bool = False
+) -> Report:
+    """The work of `run_folder` on each image, without what needs them all.
 
     Args:
         segmenter: fitted.
-        samples: the folder.
-        record_of: gives an image's initial prompts; default: the segmenter makes them.
+        samples: the whole folder, from which the learned strategies learn.
+        share: the images to segment.
+        output: receives the files of each image.
+        trace: as in `run_folder`.
+
+    Returns:
+        What became of each image.
     """
-    record_of = record_of or (lambda image, sample: segmenter.initial_prompts(image, sample.image_path.name))
-    masks = []
-    for sample in (samples[place] for place in spaced(len(samples), segmenter.config.graph.folder_images)):
-        try:
-            image = load_image(sample.image_path)
-            masks.append((image, segmenter.first_mask(image, record_of(image, sample))))
-        except (GpoaError, OSError) as error:
-            logger.debug("%s teaches nothing: %s", sample.image_path, error)
-    segmenter.learn_folder(masks)
+    digest, backbones = segmenter.run_digest(), segmenter.backbones
+    learn_once = learning_once(segmenter, samples, first=share.first_taught)
+
+    def open_one(sample: Sample) -> _Opened:
+        made_from = {"run": digest, "image": file_digest(sample.image_path)}
+        kept = _kept_item(output, sample.stem, made_from, trace)
+        return _Opened(made_from, kept, None if kept is not None else load_image(sample.image_path))
+
+    def encode(opened: Sequence[_Opened]) -> None:
+        encode_ahead(segmenter, [one.image for one in opened if one.image is not None])
+
+    def work(sample: Sample) -> Item:
+        opened = ahead.take()
+        if opened.kept is not None:
+            return opened.kept
+        learn_once()
+        return _segment_one(segmenter, sample, opened, output, trace)
+
+    plan = plan_for(backbones.device, backbones.ahead)
+    with ReadAhead(share.mine, open_one, plan, encode, share.waiting) as ahead:
+        return process(ahead, work, share.title, len(samples), share.tell)
 
 
-def _learning_once(
-    segmenter: OneShotSegmenter, samples: Sequence[Sample], record_of: RecordOf | None = None
-) -> Callable[[], None]:
-    """`learn_folder` when it is first called, where the strategy asks for it."""
-
-    @functools.cache
-    def learn() -> None:
-        if segmenter.strategy in LEARNED and len(samples) > 1:
-            learn_folder(segmenter, samples, record_of)
-
-    return learn
+def _kept_item(output: Path, stem: str, made_from: dict[str, str], trace: bool) -> Item | None:
+    """What an earlier run made of an image; None where it has to be done, or its animation is asked for and missing."""
+    kept = kept_record(output, stem, made_from)
+    if kept is None or (trace and kept.status == "ok" and not trace_path(output, stem).is_file()):
+        return None
+    return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
 
 
-def _finish(
+def _segment_one(segmenter: OneShotSegmenter, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
+    """Prompts, optimises and segments one image, and writes its files."""
+    image = opened.image
+    initial = segmenter.initial_prompts(image, sample.image_path.name)
+    optimized, search = segmenter.optimize(image, initial)
+    mask = segmenter.segment(image, optimized, search)
+    if trace and search is not None:
+        store_trace(output, sample.stem, image, search)
+    store_initial(output / "initial_prompts", sample.stem, image, initial)
+    store_mask(output, sample.stem, image, mask, optimized)
+    # Written last: this file says that everything else of the image is there.
+    done = replace(optimized, provenance={**optimized.provenance, "made_from": opened.made_from})
+    write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
+    choice = search.best.name if search else ""
+    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
+
+
+def write_overview(
     output: Path,
     samples: Sequence[Sample],
     report: Report,
@@ -378,17 +332,8 @@ def _caption(item: Item) -> str:
     return f"{item.stem}   {item.confidence:.2f}" + ("   absent?" if item.doubtful else "")
 
 
-def _write_run_file(output: Path, segmenter: OneShotSegmenter, report: Report, command: str) -> None:
+def write_run_file(output: Path, report: Report, facts: dict[str, Any]) -> None:
     """Writes what was done with what, so that it can be repeated."""
-    plain = {
-        "gpoa": __version__,
-        "command": command,
-        "config": to_dict(segmenter.config),
-        "models": segmenter.backbones.ids,
-        "device": segmenter.backbones.device,
-        "run_digest": segmenter.run_digest(),
-        "seconds": round(report.seconds, 3),
-        "interrupted": report.interrupted,
-        "images": [asdict(item) for item in report.items],
-    }
+    outcome = {"seconds": round(report.seconds, 3), "interrupted": report.interrupted}
+    plain = {"gpoa": __version__, **facts, **outcome, "images": [asdict(item) for item in report.items]}
     write_atomic(output / "run.json", json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8"))

@@ -47,7 +47,10 @@ class ModelsConfig:
     """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1, mps."""
     precision: PrecisionName = "float32"
     """Of the decoder's large products. float32 gives SAM's own masks; bfloat16 and float16 differ a little and may be faster
-    (bfloat16 on new CPUs, both on GPUs); auto measures at first use."""
+    (bfloat16 on new CPUs, both on GPUs); auto measures at first use and remembers."""
+    encoder_precision: PrecisionName = "float32"
+    """Of the image encoders: float32; bfloat16 or float16 (on GPUs), which change features and masks a little; auto:
+    bfloat16 on CUDA, on new CPUs the faster by measurement at first use, float32 elsewhere."""
     checkpoints: str | None = None
     """Folder of the models; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's cache."""
 

@@ -39,6 +39,7 @@ from gpoa.matching.reference import Reference, make_reference
 from gpoa.matching.relational_maps import TargetView
 from gpoa.matching.threshold import reference_threshold, to_score_map
 from gpoa.models.store import find_policy
+from gpoa.precision import full_id
 from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
@@ -353,7 +354,7 @@ class OneShotSegmenter:
             return "none"
         if self._auto is None:
             try:
-                fits = self.policy[1].models == self.backbones.ids
+                fits = _same_models(self.policy[1].models, self.backbones.ids)
             except ModelError as error:
                 if settings.policy is not None:
                     raise
@@ -376,7 +377,7 @@ class OneShotSegmenter:
             self._policy = load_policy(path, self.config)
             self.policy_digest = config_module.digest(path.read_bytes().hex())
             trained_with, asked = self._policy[1].models, self.config.optimize.strategy
-            if trained_with != self.backbones.ids:
+            if not _same_models(trained_with, self.backbones.ids):
                 then = "prompts are not optimised" if asked == "auto" else "what it expects may be off"
                 used = _names(self.backbones.ids)
                 logger.warning("the policy was trained with %s, in use are %s: %s", _names(trained_with), used, then)
@@ -540,6 +541,12 @@ class OneShotSegmenter:
 logger = logging.getLogger(__name__)
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
+
+
+def _same_models(trained_with: dict[str, str], used: dict[str, str]) -> bool:
+    """Whether a policy fits the models in use: the same weights and settings, be it in a reduced number type, which moves
+    what the policy sees by less than it gains (`scripts/benchmark_backends.py` measures it)."""
+    return trained_with in (used, {name: full_id(value) for name, value in used.items()})
 
 
 def _names(ids: dict[str, str]) -> str:

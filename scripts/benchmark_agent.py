@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from gpoa.batch import learn_folder
 from gpoa.config import GpoaConfig
 from gpoa.datasets.image_io import load_image
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
 from gpoa.evaluation.metrics import iou
 from gpoa.evaluation.protocol import by_class, class_episodes, class_means, interval, set_mean, share_worse, truth_of
+from gpoa.folder_learning import learn_folder
 from gpoa.graph.nodes import OUTPUTS, NodeKind
 from gpoa.matching.relational_maps import SCALARS
 from gpoa.models.store import find_policy

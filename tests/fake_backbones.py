@@ -47,6 +47,7 @@ class FakeBackbones:
     """The interface of `gpoa.backbones.Backbones` without any model."""
 
     device = "cpu"
+    ahead = 1
 
     def __init__(self, config: GpoaConfig, cache: EmbeddingCache | None = None) -> None:
         self.config, self.cache = config, EmbeddingCache(None)
@@ -73,3 +74,6 @@ class FakeBackbones:
         features = torch.zeros(1, 256, 64, 64)
         features[0, :3] = torch.from_numpy(np.moveaxis(colours, -1, 0).copy())
         return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)
+
+    def encode_ahead(self, images: Sequence[np.ndarray], keys: Sequence[str]) -> None:
+        """Nothing is gained here."""

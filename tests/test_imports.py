@@ -13,7 +13,7 @@ import pytest
 import gpoa
 
 PACKAGE = Path(gpoa.__file__).parent
-BASE = {"types", "errors", "geometry", "config", "atomic", "hf_loading"}
+BASE = {"types", "errors", "geometry", "config", "atomic", "hf_loading", "onnx_weights", "machine", "memory", "precision"}
 ROOMS = BASE | {"datasets", "features", "matching", "segmenters", "graph", "tracking"}
 LEARNING = {"envs", "policies", "search", "rl"}
 
@@ -27,6 +27,10 @@ ALLOWED: dict[str, set[str]] = {
     # None of these imports another, but the graph is built from candidates.
     "atomic": {"errors"},
     "hf_loading": {"errors"},
+    "onnx_weights": {"errors"},
+    "machine": {"atomic", "errors"},
+    "memory": {"errors"},
+    "precision": {"errors"},
     "datasets": BASE,
     "features": BASE,
     "matching": BASE,
@@ -43,12 +47,17 @@ ALLOWED: dict[str, set[str]] = {
     "backbones": ROOMS | {"models", "search", "evaluation", "gpoa"},
     "pipeline": ROOMS | {"models", "envs", "policies", "search", "evaluation", "backbones", "gpoa"},
     "outputs": ROOMS | {"search", "viewer"},
-    "batch": ROOMS | {"models", "search", "evaluation", "backbones", "pipeline", "outputs", "viewer", "gpoa"},
+    "reporting": BASE,
+    "prefetch": BASE,
+    "folder_learning": ROOMS | {"backbones", "pipeline"},
+    "batch": ROOMS
+    | {"backbones", "pipeline", "outputs", "folder_learning", "reporting", "prefetch", "viewer", "gpoa"},
+    "parallel": ROOMS | {"backbones", "pipeline", "outputs", "batch", "reporting", "prefetch", "gpoa"},
     "baselines": ROOMS | {"search", "gpoa"},
     "benchmark": ROOMS
-    | {"models", "search", "evaluation", "backbones", "baselines", "pipeline", "batch", "viewer", "gpoa"},
+    | {"models", "search", "evaluation", "backbones", "baselines", "pipeline", "folder_learning", "viewer", "gpoa"},
     "training": ROOMS | LEARNING | {"backbones", "pipeline", "gpoa"},
-    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "outputs", "batch", "benchmark", "training", "viewer", "gpoa"},
+    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "outputs", "reporting", "batch", "parallel", "benchmark", "training", "viewer", "gpoa"},
     "__main__": {"cli"},
 }
 # One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`.

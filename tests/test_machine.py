@@ -69,3 +69,22 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(monkeypatch: pytest.Monk
     (own_folder / "file").write_text("")
     monkeypatch.setenv("GPOA_CACHE", str(own_folder / "file"))
     assert machine.fastest_way("decoder", _ways([], plain=0.0)) == "plain"
+
+
+def test_freed_memory_is_kept_where_glibc_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ctypes
+
+    told = []
+
+    class Library:
+        def mallopt(self, parameter: int, value: int) -> int:
+            told.append((parameter, value))
+            return 1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    for name, want in (("glibc", [(-3, 1 << 25), (-1, 1 << 28)]), ("", [])):
+        monkeypatch.setattr(machine.platform, "libc_ver", lambda name=name: (name, ""))
+        told.clear()
+        machine.keep_freed_memory.__wrapped__()
+        assert told == want

@@ -15,6 +15,7 @@ from gpoa.datasets.prompt_file import read_prompts, write_prompts
 from gpoa.errors import ConfigError, DataError, ImageError, MaskError, ModelError
 from gpoa.evaluation.metrics import iou
 from gpoa.features.cache import EmbeddingCache
+from gpoa.pipeline import _same_models
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 pytestmark = pytest.mark.weights
@@ -148,3 +149,11 @@ def test_unknown_models_and_devices(weights_root: Path):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="finds no CUDA device"):
             OneShotSegmenter(GpoaConfig(models=ModelsConfig(device="cuda", checkpoints=root)))
+
+
+def test_a_policy_fits_the_same_models_in_a_reduced_type() -> None:
+    trained = {"features": "dinov2-small-0f@448/9+12-32", "segmenter": "mobile_sam-1e"}
+    reduced = {"features": "dinov2-small-0f@448/9+12-bf16-32", "segmenter": "mobile_sam-1e-bf16"}
+    other = {**trained, "segmenter": "sam_vit_b-2d-bf16"}
+    assert [_same_models(trained, used) for used in (trained, reduced, other)] == [True, True, False]
+    assert _same_models(reduced, reduced)  # trained in a reduced type

@@ -16,10 +16,10 @@ import numpy as np
 from gpoa.backbones import Backbones
 from gpoa.baselines.base import Answer, FrozenModels, full_mask
 from gpoa.baselines.registry import BASELINES, features_config
-from gpoa.batch import learn_folder
 from gpoa.config import LEARNED, GpoaConfig, StrategyName
 from gpoa.errors import ConfigError
 from gpoa.features.cache import EmbeddingCache
+from gpoa.folder_learning import learn_folder
 from gpoa.pipeline import OneShotSegmenter
 from gpoa.segmenters.base import Segmenter
 from gpoa.types import ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, Sample

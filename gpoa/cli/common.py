@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from gpoa.batch import Report
     from gpoa.config import GpoaConfig, StrategyName
     from gpoa.features.cache import EmbeddingCache
     from gpoa.pipeline import OneShotSegmenter
+    from gpoa.reporting import Report
 
 Args = TypeVar("Args")
 
@@ -117,7 +117,8 @@ def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> OneShotSegmenter:
 
 def open_cache(cache: CacheArgs) -> EmbeddingCache:
     """The embedding cache of a verb's flags."""
-    from gpoa.features.cache import EmbeddingCache, default_cache_folder
+    from gpoa.features.cache import EmbeddingCache
+    from gpoa.machine import default_cache_folder
 
     folder = None if cache.off else cache.folder or default_cache_folder()
     return EmbeddingCache(folder, int(cache.limit_gb * (1 << 30)))

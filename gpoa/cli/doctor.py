@@ -76,7 +76,7 @@ def examine() -> dict[str, dict[str, Any]]:
 def _models() -> dict[str, Any]:
     """Which models are installed, and where things are kept."""
     from gpoa.errors import ModelError
-    from gpoa.features.cache import default_cache_folder
+    from gpoa.machine import default_cache_folder
     from gpoa.models import store, zoo
 
     root = store.checkpoints_root(None)

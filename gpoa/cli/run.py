@@ -7,20 +7,24 @@ examples:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/
   gpoa run --reference a.png b.png --mask a_mask.png b_mask.png --targets images/ --output out/
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy none
+  gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --devices cuda:0 cuda:1
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse, with_shortcuts
+from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, with_shortcuts
 from gpoa.config import GpoaConfig, StrategyName
+
+if TYPE_CHECKING:
+    from gpoa.reporting import Report
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Args:
     """Short for --optimize.strategy."""
     budget: int | None = None
     """Short for --optimize.budget: decoder calls an image."""
+    processes: int = 1
+    """Processes that share the images, each with models (and memory for them) of its own and an equal part of the
+    cores; masks are the same."""
+    devices: tuple[str, ...] = ()
+    """One process on each of these (cuda:0 cuda:1); default: --processes of them on --models.device."""
     coco: bool = False
     """Also write coco.json with all masks."""
     trace: bool = False
@@ -53,17 +62,30 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "run", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
-    from gpoa.batch import run_folder
     from gpoa.datasets.folder import find_samples
     from gpoa.outputs import prepare_folder
+    from gpoa.parallel import Job, choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
-    find_samples(args.targets)
+    devices = choose_devices(args.processes, args.devices, config.models.device)
+    samples = find_samples(args.targets)
     prepare_folder(args.output)
-    segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
     coco = args.output / "coco.json"
-    command = shlex.join(["gpoa", "run", *argv])
-    report = run_folder(segmenter, args.targets, args.output, coco if args.coco else None, command, args.trace)
+    coco_asked, command = coco if args.coco else None, shlex.join(["gpoa", "run", *argv])
+    if len(devices) > 1 and len(samples) > 1:
+        job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace)
+        report = run_parallel(job, devices, coco_asked, command)
+    else:
+        alone = replace(config, models=replace(config.models, device=devices[0]))
+        report = _run_alone(args, alone, coco_asked, command)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     return finish(report, places, args.json)
+
+
+def _run_alone(args: Args, config: GpoaConfig, coco: Path | None, command: str) -> Report:
+    """The run in this process."""
+    from gpoa.batch import run_folder
+
+    segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
+    return run_folder(segmenter, args.targets, args.output, coco, command, args.trace)

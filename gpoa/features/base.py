@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -30,3 +31,19 @@ class FeatureExtractor(Protocol):
             The features, tokens rounded to float16 (so that a cached copy is bit-equal).
         """
         ...
+
+
+def extract_many(extractor: FeatureExtractor, images: Sequence[np.ndarray]) -> list[PatchFeatures]:
+    """Computes the patch tokens of images, in common calls where the extractor has them (`extract_many`).
+
+    Args:
+        extractor: any.
+        images: each [H, W, 3] uint8 RGB, of any sizes.
+
+    Returns:
+        One set of features an image.
+    """
+    together = getattr(extractor, "extract_many", None)
+    if together is not None and len(images) > 1:
+        return together(images)
+    return [extractor.extract(image) for image in images]

@@ -10,12 +10,11 @@ import contextlib
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-from gpoa.machine import default_cache_folder  # noqa: F401
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +68,11 @@ class EmbeddingCache:
         self._write(path, arrays)
         return arrays
 
+    def missing(self, image_key: str, model_id: str) -> bool:
+        """Whether there is no entry, so that `get_or_compute` would compute (a damaged one is found only there)."""
+        path = self._path(image_key, model_id)
+        return path is None or not path.is_file()
+
     def _path(self, image_key: str, model_id: str) -> Path | None:
         if self.folder is None:
             return None
@@ -96,7 +100,7 @@ class EmbeddingCache:
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial)

@@ -14,6 +14,8 @@ import numpy as np
 from gpoa.errors import ConfigError
 from gpoa.features.vit_kinds import VitKind, VitShape, read_pixels, read_shape
 from gpoa.hf_loading import load_pretrained
+from gpoa.memory import Batches, upload
+from gpoa.precision import keep_norms, reduced
 from gpoa.types import PatchFeatures
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class HfVit:
         layers: layers, counted from 1, whose tokens are joined.
         device: torch device.
 
+    Attributes:
+        encoder_dtype: see `gpoa.precision`; set it before the first image.
+
     Raises:
         ConfigError: `image_size` is not a multiple of the patch size, or a layer does not exist.
         ModelError: the folder does not hold such a model.
@@ -55,6 +60,10 @@ class HfVit:
         if max(self.layers) > self.depth:
             raise ConfigError(f"--features.layers {self.layers}: this model has {self.depth} layers")
         self.model_id = f"{weights_id}@{image_size}/{'+'.join(map(str, self.layers))}"
+        # Reasoned, not measured: maps of the widest model (1536), one a layer and two dozen for the layer at work.
+        tokens = (image_size // self.patch_size) ** 2
+        self.encoder_dtype = "float32"
+        self.batches = Batches(device, max(1, (self.depth + 24) * tokens * 1536 * 4))
         self._model = None
 
     def extract(self, image: np.ndarray) -> PatchFeatures:
@@ -66,41 +75,58 @@ class HfVit:
         Returns:
             Features with tokens [P, D * number of layers], each row of unit length and rounded to float16.
         """
+        return self.extract_many([image])[0]
+
+    def extract_many(self, images: Sequence[np.ndarray]) -> list[PatchFeatures]:
+        """Computes the patch tokens of images of any sizes, on CUDA as many together as fit; see `extract`.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
+        """
+        self._load()  # before the free memory is asked for
+        return self.batches.run(images, self._extract_batch)
+
+    def _extract_batch(self, images: Sequence[np.ndarray]) -> list[PatchFeatures]:
+        """One call of the model."""
         import torch
 
         model = self._load()
         norm = _norm_of(model, self.shape.kind)
-        with torch.inference_mode():
-            pixels = torch.from_numpy(self.pixels.to_input(image, self.image_size)).to(self.device)  # [1, 3, S, S]
-            hidden = model(pixel_values=pixels, output_hidden_states=True, **self._options()).hidden_states
+        pixels = np.concatenate([self.pixels.to_input(image, self.image_size) for image in images])  # [B, 3, S, S]
+        with torch.inference_mode(), reduced(self.device, self.encoder_dtype):
+            inputs = upload(pixels, self.device)
+            hidden = model(pixel_values=inputs, output_hidden_states=True, **self._options(len(images))).hidden_states
             parts = [
-                torch.nn.functional.normalize(norm(hidden[layer])[0, self.shape.prefix :].float(), dim=-1)
+                torch.nn.functional.normalize(norm(hidden[layer])[:, self.shape.prefix :].float(), dim=-1)
                 for layer in self.layers
-            ]  # each [P, D]
+            ]  # each [B, P, D]
             tokens = torch.cat(parts, dim=-1).cpu().numpy() / np.sqrt(len(parts))
         side = self.image_size // self.patch_size
-        return PatchFeatures(
-            tokens=tokens.astype(np.float16).astype(np.float32),
-            grid_size=(side, side),
-            patch_size=self.patch_size,
-            input_size=(self.image_size, self.image_size),
-            original_size=(image.shape[0], image.shape[1]),
-        )
+        return [
+            PatchFeatures(
+                tokens=tokens[i].astype(np.float16).astype(np.float32),
+                grid_size=(side, side),
+                patch_size=self.patch_size,
+                input_size=(self.image_size, self.image_size),
+                original_size=(image.shape[0], image.shape[1]),
+            )
+            for i, image in enumerate(images)
+        ]
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, images: int) -> dict[str, Any]:
         """What the model is asked besides its pixels."""
         import torch
 
         options: dict[str, Any] = {"interpolate_pos_encoding": True} if self.shape.kind.interpolate else {}
         if self.shape.kind.whole:  # patches are kept in the order of these numbers
             count = (self.image_size // self.patch_size) ** 2
-            options["noise"] = torch.arange(count, dtype=torch.float32, device=self.device)[None]
+            options["noise"] = torch.arange(count, dtype=torch.float32, device=self.device).expand(images, -1)
         return options
 
     def _load(self) -> torch.nn.Module:
         """The torch model, loaded once."""
         if self._model is None:
-            self._model = load_vit(self.folder, self.shape.kind, self.device)
+            self._model = keep_norms(load_vit(self.folder, self.shape.kind, self.device), self.encoder_dtype)
         return self._model
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from gpoa.features.base import FeatureExtractor
+from gpoa.features.base import FeatureExtractor, extract_many
 from gpoa.features.vit_kinds import BICUBIC, stretch
 from gpoa.types import PatchFeatures
 
@@ -30,6 +32,8 @@ class TiledExtractor:
         self.inner, self.image_size, self.tiles, self.resampling = inner, image_size, tiles, resampling
         self.patch_size = inner.patch_size
         self.model_id = inner.model_id if tiles == 1 else f"{inner.model_id}x{tiles}"
+        batches = getattr(inner, "batches", None)
+        self.batches = None if batches is None else batches.of_several(tiles**2)
 
     def extract(self, image: np.ndarray) -> PatchFeatures:
         """Computes the patch tokens of one image.
@@ -40,15 +44,26 @@ class TiledExtractor:
         Returns:
             Features with tokens [n * rows * n * columns, D] on one grid in row-major order.
         """
+        return self.extract_many([image])[0]
+
+    def extract_many(self, images: Sequence[np.ndarray]) -> list[PatchFeatures]:
+        """Computes the patch tokens of images of any sizes, all tiles together where the other extractor can."""
+        made = extract_many(self.inner, [tile for image in images for tile in self._cut(image)])
+        count = self.tiles**2
+        return [self._join(made[i * count : (i + 1) * count], image) for i, image in enumerate(images)]
+
+    def _cut(self, image: np.ndarray) -> list[np.ndarray]:
+        """The n^2 tiles in row-major order, each [image_size, image_size, 3]."""
         side = self.image_size
         square = stretch(image, side * self.tiles, self.resampling)
-        strips = []
-        for top in range(0, len(square), side):
-            parts = []
-            for left in range(0, len(square), side):
-                made = self.inner.extract(np.ascontiguousarray(square[top : top + side, left : left + side]))
-                parts.append(made.tokens.reshape(*made.grid_size, -1))  # [rows, columns, D]
-            strips.append(np.concatenate(parts, axis=1))
+        starts = range(0, len(square), side)
+        return [np.ascontiguousarray(square[top : top + side, left : left + side]) for top in starts for left in starts]
+
+    def _join(self, tiles: Sequence[PatchFeatures], image: np.ndarray) -> PatchFeatures:
+        """The features of an image from those of its tiles."""
+        side, count = self.image_size, self.tiles
+        parts = [made.tokens.reshape(*made.grid_size, -1) for made in tiles]  # [rows, columns, D]
+        strips = [np.concatenate(parts[i : i + count], axis=1) for i in range(0, len(parts), count)]
         grid = np.concatenate(strips)  # [n * rows, n * columns, D]
         return PatchFeatures(
             tokens=grid.reshape(-1, grid.shape[-1]),

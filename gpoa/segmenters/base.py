@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from gpoa.memory import upload
+from gpoa.precision import reduced
+from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts, Size
+
+if TYPE_CHECKING:
+    import torch
+
+ENCODER_BYTES = 640 << 20
+"""What a ViT of SAM needs for one image on CUDA. Reasoned from its largest tensors, not measured; where it is too
+little, `gpoa.memory.Batches` halves the batch."""
 
 
 class Segmenter(Protocol):
@@ -33,6 +43,57 @@ class Segmenter(Protocol):
         """Answers B prompt sets on one image, each with one mask, or three with `multimask_output`, or with
         `all_outputs` all four, the single one first."""
         ...
+
+
+def encode_many(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+    """Embeds images, in common calls where the segmenter has them (`encode_many`).
+
+    Args:
+        segmenter: any.
+        images: each [H, W, 3] uint8 RGB, of any sizes.
+
+    Returns:
+        One embedding an image.
+    """
+    together = getattr(segmenter, "encode_many", None)
+    if together is not None and len(images) > 1:
+        return together(images)
+    return [segmenter.encode(image) for image in images]
+
+
+def encode_batch(
+    images: Sequence[np.ndarray],
+    forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
+    device: str,
+    dtype: str = "float32",
+) -> list[ImageEmbedding]:
+    """Embeds a batch by an encoder that sees SAM's padded square, in one call.
+
+    Args:
+        images: B times [H, W, 3] uint8 RGB, of any sizes.
+        forward: [B, 3, 1024, 1024] float32 on the device -> `features` [B, 256, 64, 64] and what else a decoder needs.
+        device: torch device.
+        dtype: of the encoder, see `gpoa.precision`.
+
+    Returns:
+        One embedding an image, rounded to float16 (so that a cached copy is bit-equal).
+    """
+    import torch
+
+    inputs = [preprocess(image) for image in images]
+    with torch.inference_mode(), reduced(device, dtype):
+        made = forward(upload(np.concatenate([pixels for pixels, _ in inputs]), device))
+    made = {name: value.half().cpu().float() for name, value in made.items()}
+    features = made.pop("features")
+    return [
+        ImageEmbedding(
+            features=features[i : i + 1],
+            input_size=inputs[i][1],
+            original_size=(image.shape[0], image.shape[1]),
+            extras={name: value[i : i + 1] for name, value in made.items()},
+        )
+        for i, image in enumerate(images)
+    ]
 
 
 def decode_many(

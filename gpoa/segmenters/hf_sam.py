@@ -16,7 +16,10 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.hf_loading import load_pretrained
-from gpoa.segmenters.preprocess import preprocess
+from gpoa.memory import Batches
+from gpoa.precision import keep_norms
+from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
@@ -74,11 +77,15 @@ class HfSam:
         folder: the model's folder; a LoRA adapter in it (see `gpoa.segmenters.lora.find_adapter`) is merged.
         weights_id: names the weights.
         device: torch device.
+
+    Attributes:
+        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
         self.folder, self.model_id, self.device = Path(folder), weights_id, device
         self.dtype: DecoderType = "float32"
+        self.encoder_dtype, self.batches = "float32", Batches(device, ENCODER_BYTES)
         self._model = None
         self._decoder: SamDecoder | None = None
 
@@ -91,16 +98,20 @@ class HfSam:
         Returns:
             The embedding, rounded to float16 (so that a cached copy is bit-equal).
         """
-        import torch
+        return self.encode_many([image])[0]
 
-        pixels, input_size = preprocess(image)
-        with torch.inference_mode():
-            features = self._sam().get_image_embeddings(torch.from_numpy(pixels).to(self.device))
-        return ImageEmbedding(
-            features=features.half().float().cpu(),
-            input_size=input_size,
-            original_size=(image.shape[0], image.shape[1]),
-        )
+    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
+        """
+        encoder = self._sam().get_image_embeddings
+
+        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"features": encoder(pixels)}
+
+        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
 
     def decode(
         self,
@@ -127,6 +138,7 @@ class HfSam:
             adapter = find_adapter(self.folder)
             if adapter is not None:
                 apply_lora(model.vision_encoder, load_lora(adapter))
+            keep_norms(fast_attention(model.vision_encoder), self.encoder_dtype)
             self._model = model
         return self._model
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import SAM_SIDE
-from gpoa.segmenters.preprocess import preprocess
+from gpoa.memory import Batches
+from gpoa.segmenters.base import encode_batch
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.segmenters.tiny_vit import TinyVit, read_tiny_vit_weights
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -18,7 +19,9 @@ from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 if TYPE_CHECKING:
     import torch
 
-Encoder = Callable[[np.ndarray], "torch.Tensor"]
+ENCODER_BYTES = 512 << 20
+"""What the encoder needs for one image on CUDA; reasoned, its widest step holds 64 MiB in float32 a few times."""
+Encoder = Callable[["torch.Tensor"], "torch.Tensor"]
 """[B, 3, 1024, 1024] float32 pixels from `preprocess` -> [B, 256, 64, 64] float32."""
 
 
@@ -46,6 +49,7 @@ class MobileSam:
     ) -> None:
         self.folder, self.model_id, self.device = Path(folder), weights_id, device
         self.dtype, self.encoder_dtype = dtype, encoder_dtype
+        self.batches = Batches(device, ENCODER_BYTES)
         self._encoder: Encoder | None = None
         self._decoder: SamDecoder | None = None
 
@@ -61,20 +65,16 @@ class MobileSam:
         return self.encode_many([image])[0]
 
     def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
-        """Runs the image encoder on several images, in one call where it is torch's.
+        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
 
-        Args:
-            images: each [H, W, 3] uint8 RGB.
-
-        Returns:
-            One embedding an image, as from `encode`.
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
         """
-        prepared = [preprocess(image) for image in images]
-        features = self.encoder(np.concatenate([pixels for pixels, _ in prepared]))
-        return [
-            ImageEmbedding(one[None], input_size=input_size, original_size=(image.shape[0], image.shape[1]))
-            for one, image, (_, input_size) in zip(features.half().float().cpu(), images, prepared, strict=True)
-        ]
+
+        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"features": self.encoder(pixels)}
+
+        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device))
 
     def decode(
         self,
@@ -151,7 +151,7 @@ def onnx_encoder(path: Path) -> Encoder:
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
         raise ModelError(f"{path}: cannot be loaded ({one_line(error)})") from error
     _check_encoder(session, path)
-    return lambda pixels: torch.from_numpy(np.concatenate([session.run(None, {"input": x[None]})[0] for x in pixels]))
+    return lambda pixels: torch.cat([torch.from_numpy(session.run(None, {"input": x[None].numpy()})[0]) for x in pixels])
 
 
 def torch_encoder(path: Path, device: str, dtype: str) -> Encoder:
@@ -160,14 +160,11 @@ def torch_encoder(path: Path, device: str, dtype: str) -> Encoder:
     Raises:
         ModelError: the file is missing, damaged or of another model.
     """
-    import torch
-
     weights = read_tiny_vit_weights(path)
     try:
-        encoder = TinyVit(weights, device, dtype)
+        return TinyVit(weights, device, dtype)
     except KeyError as error:
         raise ModelError(f"{path}: not MobileSAM's encoder (no {error}); run `gpoa models fetch mobile_sam`") from error
-    return lambda pixels: encoder(torch.from_numpy(pixels))
 
 
 def _check_encoder(session, path: Path) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
+from gpoa.memory import Batches
+from gpoa.precision import keep_norms
+from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
-from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, import_part
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Sam:
@@ -23,6 +30,9 @@ class Sam:
         weights_id: names the weights.
         device: torch device.
         dtype: of the decoder's large products, see `SamDecoder`.
+
+    Attributes:
+        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
     """
 
     def __init__(
@@ -30,6 +40,7 @@ class Sam:
     ) -> None:
         self.checkpoint, self.architecture = Path(checkpoint), architecture
         self.model_id, self.device, self.dtype = weights_id, device, dtype
+        self.encoder_dtype, self.batches = "float32", Batches(device, ENCODER_BYTES)
         self._model = None
         self._decoder: SamDecoder | None = None
 
@@ -42,16 +53,20 @@ class Sam:
         Returns:
             The embedding, rounded to float16 (so that a cached copy is bit-equal).
         """
-        import torch
+        return self.encode_many([image])[0]
 
-        pixels, input_size = preprocess(image)
-        with torch.inference_mode():
-            features = self._sam().image_encoder(torch.from_numpy(pixels).to(self.device))
-        return ImageEmbedding(
-            features=features.half().float().cpu(),
-            input_size=input_size,
-            original_size=(image.shape[0], image.shape[1]),
-        )
+    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
+        """
+        encoder = self._sam().image_encoder
+
+        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"features": encoder(pixels)}
+
+        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
 
     def decode(
         self,
@@ -102,5 +117,6 @@ class Sam:
             adapter = find_adapter(self.checkpoint.parent)
             if adapter is not None:
                 apply_lora(model.image_encoder, load_lora(adapter))
+            keep_norms(fast_attention(model.image_encoder), self.encoder_dtype)
             self._model = model.eval().to(self.device)
         return self._model

@@ -17,6 +17,8 @@ import numpy as np
 from gpoa.errors import ModelError
 from gpoa.geometry import sam_input_size
 from gpoa.hf_loading import import_transformers
+from gpoa.memory import Batches, upload
+from gpoa.precision import keep_norms, reduced
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers
 from gpoa.segmenters.preprocess import PIXEL_MEAN, PIXEL_STD
 from gpoa.segmenters.stretched import (
@@ -31,6 +33,8 @@ from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 if TYPE_CHECKING:
     import torch
 
+_ENCODER_BYTES = 1536 << 20
+"""What one image needs on CUDA: reasoned from the largest maps (a quarter of the side, 256 channels), not measured."""
 _MAPS = ("high_resolution_0", "high_resolution_1", "image")
 """Names of the three feature maps in `ImageEmbedding.extras`, from fine to coarse."""
 
@@ -67,12 +71,16 @@ class Sam2:
         weights_id: names the weights.
         device: torch device.
         family: SAM 2 or SAM 3.
+
+    Attributes:
+        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu", family: Family = SAM2) -> None:
         self.folder, self.model_id, self.device, self.family = Path(folder), weights_id, device, family
         # As for SAM: on a CPU larger batches are slower a set.
         self.batch_size = 1 if device == "cpu" else 32
+        self.encoder_dtype, self.batches = "float32", Batches(device, _ENCODER_BYTES)
         self._model = None
 
     def encode(self, image: np.ndarray) -> ImageEmbedding:
@@ -85,16 +93,33 @@ class Sam2:
             The embedding, rounded to float16 (so that a cached copy is bit-equal): the model's three maps in `extras`,
             and in `features` the coarse one in SAM's padded frame.
         """
+        return self.encode_many([image])[0]
+
+    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
+        """
+        self._sam()  # loaded before the free memory is asked for
+        return self.batches.run(images, self._encode_batch)
+
+    def _encode_batch(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """One encoder call."""
         import torch
 
-        model = self._sam()
-        size = (image.shape[0], image.shape[1])
-        pixels = stretch(image, model.prompt_encoder.input_image_size, self.family.mean, self.family.std)
-        with torch.inference_mode():
-            maps = model.get_image_embeddings(torch.from_numpy(pixels).to(self.device))
-        extras = {name: one.half().float().cpu().contiguous() for name, one in zip(_MAPS, maps, strict=True)}
-        features = features_to_padded(extras["image"], size).half().float()
-        return ImageEmbedding(features, input_size=sam_input_size(size), original_size=size, extras=extras)
+        model, made = self._sam(), []
+        side = model.prompt_encoder.input_image_size
+        pixels = np.concatenate([stretch(image, side, self.family.mean, self.family.std) for image in images])
+        with torch.inference_mode(), reduced(self.device, self.encoder_dtype):
+            maps = model.get_image_embeddings(upload(pixels, self.device))
+        maps = [one.half().cpu().float().contiguous() for one in maps]
+        for i, image in enumerate(images):
+            size = (image.shape[0], image.shape[1])
+            extras = {name: one[i : i + 1] for name, one in zip(_MAPS, maps, strict=True)}
+            features = features_to_padded(extras["image"], size).half().float()
+            made.append(ImageEmbedding(features, input_size=sam_input_size(size), original_size=size, extras=extras))
+        return made
 
     def decode(
         self,
@@ -172,6 +197,7 @@ class Sam2:
             self._choose = decoder._dynamic_multimask_via_stability if decoder.dynamic_multimask_via_stability else None
             decoder.dynamic_multimask_via_stability = True
             decoder._dynamic_multimask_via_stability = _all_masks
+            keep_norms(model.vision_encoder, self.encoder_dtype)
             self._model = model
         return self._model
 

@@ -16,8 +16,11 @@ import numpy as np
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import to_sam_points
 from gpoa.hf_loading import import_transformers, quiet_loading, to_device
+from gpoa.memory import Batches
+from gpoa.precision import keep_norms
+from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
-from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 if TYPE_CHECKING:
@@ -42,11 +45,15 @@ class SamHq:
         folder: the model's folder.
         weights_id: names the weights.
         device: torch device.
+
+    Attributes:
+        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
         self.folder, self.model_id, self.device = Path(folder), weights_id, device
         self.batch_size = 1 if device == "cpu" else 16
+        self.encoder_dtype, self.batches = "float32", Batches(device, ENCODER_BYTES)
         self._model = None
 
     def encode(self, image: np.ndarray) -> ImageEmbedding:
@@ -59,18 +66,21 @@ class SamHq:
             The embedding, rounded to float16 (so that a cached copy is bit-equal); `extras["early"]` is [1, 64, 64,
             width], the encoder's state after its first layer with global attention.
         """
-        import torch
+        return self.encode_many([image])[0]
 
-        pixels, input_size = preprocess(image)
-        with torch.inference_mode():
-            made = self._sam().vision_encoder(torch.from_numpy(pixels).to(self.device))
-        early = made.intermediate_embeddings[0]
-        return ImageEmbedding(
-            features=made.last_hidden_state.half().float().cpu(),
-            input_size=input_size,
-            original_size=(image.shape[0], image.shape[1]),
-            extras={"early": early.half().float().cpu()},
-        )
+    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
+        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
+
+        Raises:
+            ModelError: the GPU's memory does not hold one image.
+        """
+        encoder = self._sam().vision_encoder
+
+        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            made = encoder(pixels)
+            return {"features": made.last_hidden_state, "early": made.intermediate_embeddings[0]}
+
+        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
 
     def decode(
         self,
@@ -144,9 +154,11 @@ class SamHq:
         if self._model is None:
             checkpoint = next(iter(sorted(self.folder.glob("*.pth"))), None)
             if checkpoint is None:
-                self._model = load_transformers("SamHQModel", ("sam_hq",), self.folder, self.device)
+                model = load_transformers("SamHQModel", ("sam_hq",), self.folder, self.device)
             else:
-                self._model = to_device(load_official(checkpoint), self.device, checkpoint)
+                model = to_device(load_official(checkpoint), self.device, checkpoint)
+            keep_norms(fast_attention(model.vision_encoder), self.encoder_dtype)
+            self._model = model
         return self._model
 
 

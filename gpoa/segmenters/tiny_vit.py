@@ -29,6 +29,8 @@ WINDOWS = (7, 14, 7)
 STRIDES = (2, 2, 1)
 """Windows of the last three stages, and the strides of what leads to them."""
 HEAD_WIDTH = 32
+CPU_ROWS = 16
+"""Rows of 256 tokens that the first stage widens at a time on a CPU."""
 TOKEN_EPS, NECK_EPS = 1e-5, 1e-6
 
 
@@ -108,12 +110,20 @@ class TinyVit:
         return linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
 
     def _convolution_block(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        """An inverted bottleneck with its shortcut: wider, depthwise, narrower."""
+        """An inverted bottleneck with its shortcut: wider, depthwise, narrower; on a CPU some rows at a time, so that
+        the wide part stays in its caches."""
+        import torch
         from torch.nn.functional import gelu
 
-        inner = gelu(self._convolve(x, f"{name}.conv1.c"))
-        inner = gelu(self._convolve(inner, f"{name}.conv2.c"))
-        return gelu(x + self._convolve(inner, f"{name}.conv3.c"))
+        height, parts = x.shape[1], []
+        step = CPU_ROWS if self.device == "cpu" else height
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            above, below = int(top > 0), int(bottom < height)  # the depthwise convolution looks one row further
+            inner = gelu(self._convolve(x[:, top - above : bottom + below], f"{name}.conv1.c"))
+            inner = gelu(self._convolve(inner, f"{name}.conv2.c")[:, above : above + bottom - top])
+            parts.append(gelu(x[:, top:bottom] + self._convolve(inner, f"{name}.conv3.c")))
+        return torch.cat(parts, dim=1)
 
     def _merge(self, x: torch.Tensor, name: str, stride: int) -> torch.Tensor:
         """What leads from one stage to the next."""
@@ -144,7 +154,7 @@ class TinyVit:
         heads = channels // HEAD_WIDTH
         qkv = self._linear(self._normed(x, f"{name}.norm"), f"{name}.qkv")
         q, k, v = qkv.view(*x.shape[:2], heads, 3 * HEAD_WIDTH).transpose(1, 2).chunk(3, dim=-1)
-        x = scaled_dot_product_attention(q, k, v, attn_mask=self._weights[f"{name}.bias"])  # [., heads, tokens, 32]
+        x = scaled_dot_product_attention(q, k, v, attn_mask=self._weights[f"{name}.bias"][None])  # [., heads, tokens, 32]
         x = self._linear(x.transpose(1, 2).flatten(2), f"{name}.proj")
         x = x.view(count, rows, columns, window, window, channels).transpose(2, 3)
         return x.reshape(count, rows * window, columns * window, channels)[:, :height, :width]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpoa.features.cache import Arrays, EmbeddingCache, default_cache_folder, image_digest
+from gpoa.features.cache import Arrays, EmbeddingCache, image_digest
+from gpoa.machine import default_cache_folder
 
 KEY, MODEL = "ab" + "0" * 30, "tiny@56/12"
 ARRAYS = {"tokens": np.array([[1.5, -2.0, 0.25]], np.float32), "size": np.array([30, 50])}
@@ -163,3 +164,26 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, environment: dict[str, 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert default_cache_folder() == Path(folder)
+
+
+def test_missing(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    assert cache.missing(KEY, MODEL)
+    cache.get_or_compute(KEY, MODEL, _made)
+    assert not cache.missing(KEY, MODEL)
+    assert cache.missing(KEY, f"{MODEL}-bf16") and cache.missing("cd" + KEY[2:], MODEL)
+    assert (cache.hits, cache.misses) == (0, 1)  # asking counts as neither
+    assert EmbeddingCache(None).missing(KEY, MODEL)
+
+
+def test_threads_that_write_one_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each has a temporary file of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    cache = EmbeddingCache(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        for round_ in range(10):
+            model = f"{MODEL}{round_}"
+            assert all(pool.map(lambda _: _same(cache.get_or_compute(KEY, model, _made)), range(8)))
+    assert len(_entries(tmp_path)) == 10
+    assert caplog.records == [] and cache.folder == tmp_path

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from gpoa.errors import ConfigError, ModelError
+from gpoa.features.base import extract_many
 from gpoa.features.debias import noise_basis
 from gpoa.features.hf_vit import HfVit, check_image_size, load_vit
-from gpoa.hf_loading import quiet_loading
 from gpoa.features.vit_kinds import KINDS, Pixels, VitKind
+from gpoa.hf_loading import quiet_loading
 from tests.features.tiny_vits import OFFICIAL, all_folders, assert_equals_library, change_config, grey_levels
 from tests.segmenters.tiny_models import SIZES, assert_one_line, picture
 
@@ -217,3 +218,66 @@ def test_loading_is_quiet_and_leaves_the_library_as_it_was(
     load_vit(tiny_vit("clip"), KINDS["clip"], "cpu")  # a text model's weights are left over
     assert (hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()) == before
     assert capfd.readouterr() == ("", "")
+
+
+def _counted(extractor: HfVit) -> list[int]:
+    """How many images each call of the model has."""
+    sizes: list[int] = []
+    extractor._load().register_forward_pre_hook(
+        lambda module, inputs, options: sizes.append(len(options["pixel_values"])), with_kwargs=True
+    )
+    return sizes
+
+
+@pytest.mark.parametrize("kind", OFFICIAL)
+def test_a_batch_is_one_call_and_gives_the_same(tiny_vit: TinyVit, kind: str) -> None:
+    """To the rounding of the kept float16."""
+    extractor = HfVit(tiny_vit(kind), "id", 112, (2, 3))
+    sizes, images = _counted(extractor), [picture(SIZES[0]), picture(SIZES[1]), 255 - picture(SIZES[0])]
+    alone = [extractor.extract(image) for image in images]
+    one_by_one = extract_many(extractor, images)
+    assert sizes == [1] * 6  # on a CPU
+    extractor.batches.on_cpu = 2
+    together = extract_many(extractor, images)
+    assert sizes[6:] == [2, 1]
+    assert np.abs(alone[0].tokens - alone[2].tokens).max() > 1e-2  # images differ
+    for made, same, expected in zip(together, one_by_one, alone, strict=True):
+        np.testing.assert_allclose(made.tokens, expected.tokens, atol=5e-4)
+        np.testing.assert_array_equal(same.tokens, expected.tokens)
+        assert (made.grid_size, made.original_size) == (expected.grid_size, expected.original_size)
+
+
+@pytest.mark.parametrize("kind", OFFICIAL)
+def test_transformers_attends_by_sdpa(tiny_vit: TinyVit, kind: str) -> None:
+    """Its default; nothing asks for it, so a change there shows here."""
+    assert load_vit(tiny_vit(kind), KINDS[kind], "cpu").config._attn_implementation == "sdpa"
+
+
+def test_out_of_memory(tiny_vit: TinyVit, caplog: pytest.LogCaptureFixture) -> None:
+    extractor = HfVit(tiny_vit("dinov2"), "id", 56, (3,))
+    images, most = [picture(SIZES[0])] * 3, [1]
+
+    def crowded(module: torch.nn.Module, inputs: tuple, options: dict) -> None:
+        if len(options["pixel_values"]) > most[0]:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    extractor._load().register_forward_pre_hook(crowded, with_kwargs=True)
+    extractor.batches.on_cpu = 3
+    assert len(extractor.extract_many(images)) == 3
+    said = [record.message for record in caplog.records]
+    assert said == ["cpu: out of memory with 3 images a call; going on with fewer"]
+    most[0] = 0
+    with pytest.raises(ModelError, match="out of memory with one of the images alone") as raised:
+        extractor.extract(images[0])
+    assert_one_line(raised)
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3_vit", "siglip"])
+def test_reduced(tiny_vit: TinyVit, kind: str) -> None:
+    """bfloat16 stays near float32, and is another."""
+    exact = HfVit(tiny_vit(kind), "id", 112, (2, 3)).extract(picture(SIZES[0])).tokens
+    extractor = HfVit(tiny_vit(kind), "id", 112, (2, 3))
+    extractor.encoder_dtype = "bfloat16"
+    made = extractor.extract(picture(SIZES[0])).tokens
+    assert made.dtype == np.float32
+    assert 0.99 < (made * exact).sum(axis=1).min() < 0.999999

@@ -106,3 +106,15 @@ def test_position_directions(tiny_vit: TinyVit) -> None:
     """A tile has the positions of a whole image."""
     inner = HfVit(tiny_vit("dinov2"), "id", 56, (3,))
     np.testing.assert_array_equal(noise_basis(TiledExtractor(inner, 56, 2), size=40), noise_basis(inner, size=40))
+
+
+def test_many_images_share_calls(tiny_vit: TinyVit) -> None:
+    inner = HfVit(tiny_vit("dinov2"), "id", 56, (2, 3))
+    tiled, images = TiledExtractor(inner, 56, 2), [picture(SIZES[0]), picture(SIZES[1])]
+    alone = [tiled.extract(image) for image in images]
+    inner.batches.on_cpu = 5
+    for made, expected in zip(tiled.extract_many(images), alone, strict=True):
+        np.testing.assert_allclose(made.tokens, expected.tokens, atol=5e-4)  # the rounding of the kept float16
+        assert (made.grid_size, made.original_size) == (expected.grid_size, expected.original_size)
+    assert tiled.batches.bytes_per_item == 4 * inner.batches.bytes_per_item
+    assert TiledExtractor(_Colours(), 28, 2).batches is None

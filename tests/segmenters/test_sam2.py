@@ -183,6 +183,7 @@ def test_the_cache_keeps_all_maps(tiny: Path, tmp_path: Path) -> None:
 
     service = Backbones.__new__(Backbones)
     service.segmenter, service.cache, service.device = Sam2(tiny, "id"), EmbeddingCache(tmp_path), "cpu"
+    service._ahead = [{}, {}]
     image = picture(SIZES[0])
     made, kept, direct = (
         service._load_embedding(image, "k"),

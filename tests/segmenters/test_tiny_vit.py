@@ -81,15 +81,15 @@ def test_every_layer_has_a_name() -> None:
 
 
 @pytest.fixture(scope="module")
-def pixels() -> np.ndarray:
+def pixels() -> torch.Tensor:
     """Two images, one of them not square: [2, 3, 1024, 1024]."""
     draw = np.random.default_rng(0)
     images = [draw.integers(0, 256, (h, w, 3), np.uint8).repeat(8, 0).repeat(8, 1) for h, w in ((30, 50), (40, 40))]
-    return np.concatenate([preprocess(image)[0] for image in images])
+    return torch.from_numpy(np.concatenate([preprocess(image)[0] for image in images]))
 
 
 @pytest.mark.weights
-def test_torch_gives_what_onnx_runtime_gives(weights_root: Path, pixels: np.ndarray) -> None:
+def test_torch_gives_what_onnx_runtime_gives(weights_root: Path, pixels: torch.Tensor) -> None:
     path = weights_root / "mobile_sam" / "encoder.onnx"
     want = onnx_encoder(path)(pixels)
     assert want.shape == (2, 256, 64, 64) and want.std() > 0.05

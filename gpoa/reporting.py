@@ -1,0 +1,159 @@
+"""What became of the images of a batch, and the loop over them: one bad image never ends it, ctrl-C loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from gpoa.errors import GpoaError, one_line
+from gpoa.types import Sample
+
+logger = logging.getLogger(__name__)
+
+NOTED = {"kept": "already there", "absent": "without the object", "failed": "failed"}
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of one image.
+
+    Args:
+        stem: the name under which its files are stored.
+        status: ok; absent, the object was not found; kept, already there; failed.
+        confidence: the judge's score in [0, 1], or None.
+        doubtful: the quality head expects so little of the mask that the object may be absent; the mask is written.
+        choice: which prompt set the optimiser chose.
+        seconds: time spent.
+        error: one line, where it failed.
+    """
+
+    stem: str
+    status: str = "ok"
+    confidence: float | None = None
+    choice: str = ""
+    doubtful: bool = False
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass
+class Report:
+    """What became of a batch.
+
+    Args:
+        items: one for each image that was reached.
+        total: images in the batch.
+        interrupted: stopped by ctrl-C.
+    """
+
+    total: int
+    items: list[Item] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    def count(self, status: str) -> int:
+        """How many images have a status."""
+        return sum(item.status == status for item in self.items)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every image was done, 1 when some failed, 130 after ctrl-C."""
+        return 130 if self.interrupted else int(self.count("failed") > 0)
+
+    def summary(self) -> str:
+        """One line for people."""
+        done = [f"{self.count('ok')} segmented"]
+        done += [f"{self.count(name)} {text}" for name, text in NOTED.items() if self.count(name)]
+        doubtful = sum(item.doubtful for item in self.items)
+        done += [f"{doubtful} doubtful, the object may be absent"] if doubtful else []
+        left = self.total - len(self.items)
+        why = "interrupted; " if self.interrupted else ""
+        done += [f"{left} not reached ({why}run the same command to go on)"] if left else []
+        return f"{', '.join(done)} of {self.total} images in {self.seconds:.1f} s"
+
+
+class Progress:
+    """A report that grows, and its progress bar.
+
+    Args:
+        total: images in the batch.
+        title: the bar's label; None shows no bar.
+    """
+
+    def __init__(self, total: int, title: str | None) -> None:
+        self.report, self._began = Report(total=total), time.perf_counter()
+        self._bar = None
+        if title is not None:  # a bar holds a semaphore, of which a worker that is killed would leave a warning behind
+            from tqdm import tqdm
+
+            # disable=None: off where standard error is not a terminal.
+            self._bar = tqdm(total=total, desc=title, unit="image", disable=None)
+
+    def begin(self) -> None:
+        """Starts the clock again: what was before was no work on images."""
+        self._began = time.perf_counter()
+        if self._bar is not None:
+            self._bar.reset()
+
+    def add(self, item: Item) -> None:
+        """Counts one image."""
+        self.report.items.append(item)
+        if self._bar is None:
+            return
+        if item.status == "failed":
+            self._bar.set_postfix(failed=self.report.count("failed"))
+        self._bar.update()
+
+    def close(self) -> Report:
+        """Ends the bar; returns the report."""
+        if self._bar is not None:
+            self._bar.close()
+        self.report.seconds = time.perf_counter() - self._began
+        return self.report
+
+
+def process(
+    samples: Iterable[Sample],
+    work: Callable[[Sample], Item],
+    title: str | None,
+    total: int,
+    tell: Callable[[Item], None] = lambda item: None,
+) -> Report:
+    """Runs a stage over images with one progress bar, and goes on after an image that fails.
+
+    Args:
+        samples: the images.
+        work: handles one image.
+        title: the progress bar's label; None shows no bar.
+        total: how many images there are.
+        tell: is handed each item; what it raises ends the batch.
+
+    Returns:
+        What became of each image.
+    """
+    progress = Progress(total, title)
+    try:
+        for sample in samples:
+            start = time.perf_counter()
+            item = _attempt(work, sample)
+            item = replace(item, seconds=round(time.perf_counter() - start, 4))
+            progress.add(item)
+            tell(item)
+    except KeyboardInterrupt:
+        progress.report.interrupted = True
+    finally:
+        report = progress.close()
+    return report
+
+
+def _attempt(work: Callable[[Sample], Item], sample: Sample) -> Item:
+    """The outcome of one image; an error becomes a failed item."""
+    try:
+        return work(sample)
+    except (GpoaError, OSError) as error:
+        return Item(sample.stem, "failed", error=one_line(error))
+    except Exception as error:  # one bad image never ends a batch; -v shows where it came from
+        logger.debug("unexpected error on %s", sample.image_path, exc_info=True)
+        return Item(sample.stem, "failed", error=f"{type(error).__name__}: {one_line(error)}")
