@@ -24,6 +24,7 @@ JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"
 RewardName = Literal["iou", "dice-boundary", "graph"]
 AlgorithmName = Literal["rloo", "ppo", "dqn"]
 TrackerName = Literal["wandb", "mlflow"]
+MultimaskName = Literal["single", "best", "largest"]
 PrecisionName = Literal["float32", "bfloat16", "float16", "auto"]
 
 
@@ -191,7 +192,7 @@ class SegmentConfig:
 
     mode: Literal["joint", "components"] = "joint"
     """joint: one call with all prompts; components: one call for each connected component, masks united."""
-    multimask: Literal["single", "best", "largest"] = "single"
+    multimask: MultimaskName = "single"
     """single: SAM's single-mask output (right for many prompts); best: the one of its three masks with the highest
     predicted IoU; largest: the largest of the three."""
 

@@ -8,10 +8,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 import logging
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpoa import config as config_module
-from gpoa.atomic import write_atomic
 from gpoa.backbones import Backbones
 from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName
 from gpoa.datasets.prompt_file import PromptRecord
@@ -28,27 +24,32 @@ from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError, ModelError, PromptError
 from gpoa.features.cache import EmbeddingCache, image_digest
+from gpoa.fitted import Fitted, fit_reference, read_reference, write_reference
 from gpoa.geometry import logits_to_patches
 from gpoa.graph.nodes import PromptSource, build_nodes
 from gpoa.matching.candidates import make_candidates, to_prompts
-from gpoa.matching.classifier import fit_matcher
 from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.nearest import forward_matches
 from gpoa.matching.presence import presence
-from gpoa.matching.reference import Reference, make_reference
+from gpoa.matching.reference import make_reference
 from gpoa.matching.relational_maps import TargetView
-from gpoa.matching.threshold import reference_threshold, to_score_map
+from gpoa.matching.threshold import to_score_map
 from gpoa.models.store import find_policy
 from gpoa.precision import full_id
 from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
+from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import CandidatePoints, ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
+from gpoa.types import CandidatePoints, MaskPrediction, PatchFeatures, PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.policies.graph_policy import GraphPolicy, PolicyCard
+
+logger = logging.getLogger(__name__)
+
+EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +74,6 @@ class Prediction:
         return self.optimized.confidence or 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """What a reference leaves behind."""
-
-    reference: Reference
-    segmenter_reference: Reference
-    matcher: Any
-    threshold: float
-    digest: str
-
-
 class OneShotSegmenter:
     """Segments images after one labelled example.
 
@@ -104,14 +94,14 @@ class OneShotSegmenter:
         self.config = config or GpoaConfig()
         self.backbones = Backbones(self.config, cache)
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
-        self._fitted: _Fitted | None = None
+        self._fitted: Fitted | None = None
         self._folder: FolderMatcher | None = None
         self._auto: StrategyName | None = None
         self._policy: tuple[GraphPolicy, PolicyCard] | None = None
         self.policy_digest: str | None = None
 
     @property
-    def fitted(self) -> _Fitted:
+    def fitted(self) -> Fitted:
         """What `fit` learned.
 
         Raises:
@@ -143,16 +133,13 @@ class OneShotSegmenter:
         tokens = np.concatenate([embedding_tokens(self.backbones.embedding(image), grid) for image, _ in shots])
         self.shots = shots
         names = [image_digest(image) + image_digest(mask[..., None]) for image, mask in shots]
-        self._learn(make_reference(pairs), tokens, config_module.digest(names))
+        self._fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, config_module.digest(names))
+        self._folder = None
         return self
 
     def save_reference(self, path: Path) -> None:
         """Writes the labelled patches, so that `gpoa optimize` runs without the reference images."""
-        fitted, content = self.fitted, io.BytesIO()
-        arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
-        arrays["segmenter_tokens"] = fitted.segmenter_reference.tokens
-        np.savez(content, **arrays, digest=fitted.digest, models=json.dumps(self.backbones.ids))
-        write_atomic(path, content.getvalue())
+        write_reference(path, self.fitted, self.backbones.ids)
 
     def load_reference(self, path: Path) -> OneShotSegmenter:
         """Learns from labelled patches that `save_reference` wrote.
@@ -160,29 +147,10 @@ class OneShotSegmenter:
         Raises:
             PromptError: the file is damaged, or was made by other models than the ones in use.
         """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                reference = Reference(tokens=arrays["tokens"], foreground=arrays["foreground"])
-                segmenter_tokens = arrays["segmenter_tokens"]
-                digest, models = str(arrays["digest"]), json.loads(str(arrays["models"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise PromptError(f"{path}: damaged ({error}); make it again with `gpoa prompts`") from error
+        fitted, models = read_reference(path, self.config.matching)
         self._check_models(path, models)
-        self._learn(reference, segmenter_tokens, digest)
+        self._fitted, self._folder = fitted, None
         return self
-
-    def _learn(self, reference: Reference, segmenter_tokens: np.ndarray, digest: str) -> None:
-        """Fits the matcher and its thresholds to labelled patches."""
-        self._folder = None
-        matcher = fit_matcher(self.config.matching, reference)
-        own_scores = matcher(reference.tokens)
-        self._fitted = _Fitted(
-            reference=reference,
-            segmenter_reference=Reference(tokens=segmenter_tokens, foreground=reference.foreground),
-            matcher=matcher,
-            threshold=reference_threshold(own_scores, reference.labels),
-            digest=digest,
-        )
 
     def predict(self, image: ImageLike) -> Prediction:
         """Segments one image.
@@ -214,7 +182,7 @@ class OneShotSegmenter:
         features, embedding = self.backbones.features(image), self.backbones.embedding(image)
         if record.prompts.is_empty:
             return np.zeros(len(features.tokens), dtype=np.float32)
-        logits = self._decode_chosen(embedding, [record.prompts]).low_res_logits[0, 0]
+        logits = decode_chosen(self.backbones.segmenter, embedding, [record.prompts]).low_res_logits[0, 0]
         size = (image.shape[0], image.shape[1])
         return logits_to_patches(logits, size, features.grid_size).reshape(-1)
 
@@ -296,7 +264,7 @@ class OneShotSegmenter:
             return self._optimize_by_agent(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
-        search = Search(lambda sets: self._decode_chosen(embedding, sets), judge, settings.budget)
+        search = Search(lambda sets: decode_chosen(self.backbones.segmenter, embedding, sets), judge, settings.budget)
         rng = np.random.default_rng(settings.seed)
         result = optimize(self.strategy, record.prompts, search, rng, settings.margin)
         facts = {
@@ -467,7 +435,7 @@ class OneShotSegmenter:
             return upscale_logits(search.best.logits, embedding.input_size, size) > 0
         sets = [record.prompts] if joint else component_prompts(record.prompts, record.score_map, size)
         mask = np.zeros(size, dtype=bool)
-        for logits in self._decode_masks(embedding, sets):
+        for logits in decode_masks(self.backbones.segmenter, embedding, sets, self.config.segment.multimask):
             mask |= upscale_logits(logits, embedding.input_size, size) > 0
         return mask
 
@@ -517,30 +485,6 @@ class OneShotSegmenter:
             score_map = self._score_map(features)
         reference = None if self._fitted is None else self._fitted.reference
         return Evidence(score_map=score_map, features=features, reference=reference)
-
-    def _decode_chosen(self, embedding: ImageEmbedding, sets: Sequence[PointPrompts]) -> MaskPrediction:
-        """One mask a set: the output that the set names."""
-        every = any(prompts.mask_output for prompts in sets)
-        prediction = self.backbones.segmenter.decode(embedding, sets, all_outputs=every)
-        row, output = np.arange(len(sets))[:, None], np.array([[prompts.mask_output] for prompts in sets])
-        return MaskPrediction(prediction.low_res_logits[row, output], prediction.iou_predictions[row, output])
-
-    def _decode_masks(self, embedding: Any, sets: Sequence[PointPrompts]) -> list[np.ndarray]:
-        """One mask's logits [256, 256] for each prompt set, chosen as `segment.multimask` says."""
-        choice = self.config.segment.multimask
-        if choice == "single":
-            return list(self._decode_chosen(embedding, sets).low_res_logits[:, 0])
-        prediction = self.backbones.segmenter.decode(embedding, sets, multimask_output=True)
-        if choice == "largest":
-            order = (prediction.low_res_logits > 0).sum(axis=(2, 3))
-        else:
-            order = prediction.iou_predictions
-        return [logits[best] for logits, best in zip(prediction.low_res_logits, order.argmax(axis=1))]
-
-
-logger = logging.getLogger(__name__)
-
-EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
 
 
 def _same_models(trained_with: dict[str, str], used: dict[str, str]) -> bool:

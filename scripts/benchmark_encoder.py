@@ -26,10 +26,12 @@ from gpoa.backbones import resolve_device
 from gpoa.errors import GpoaError
 from gpoa.features.hf_vit import HfVit
 from gpoa.hf_loading import import_transformers
+from gpoa.machine import keep_freed_memory
 from gpoa.models import store
 from gpoa.models.zoo import ZOO
 from gpoa.precision import keep_norms, reduced
 from gpoa.segmenters.fast_encoder import fast_attention
+from gpoa.segmenters.mobile_sam import onnx_encoder, torch_encoder
 from gpoa.segmenters.registry import SEGMENTERS
 from gpoa.segmenters.sam_decoder import import_part
 
@@ -40,12 +42,12 @@ class Subject:
 
     Args:
         name: for the table.
-        build: makes the library's module.
+        build: makes the library's module, or for MobileSAM's encoder, which no library has, gives the path of its graph.
         side: of its square input, in pixels.
     """
 
     name: str
-    build: Callable[[], torch.nn.Module]
+    build: Callable[[], torch.nn.Module | Path]
     side: int = 1024
 
 
@@ -106,6 +108,8 @@ def installed(checkpoints: str | None) -> list[Subject]:
     root, found = store.checkpoints_root(checkpoints), []
     for name, model in ZOO.items():
         folder = root / name
+        if (folder / "encoder.onnx").is_file():
+            found.append(Subject(name, lambda folder=folder: folder / "encoder.onnx"))
         if not (folder / "config.json").is_file() and not list(folder.glob("*.pth")):
             continue
         if model.role == "features":
@@ -130,9 +134,13 @@ def _last(answer: object) -> torch.Tensor:
 
 
 def ways_of(subject: Subject, types: list[str], device: str) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """The library and ours in every type; the library's float32 first."""
+    """The library (for MobileSAM: ONNX Runtime, on the CPU) and ours in every type; the library's float32 first."""
     torch.manual_seed(0)
-    module, ways = subject.build().eval().to(device), {}
+    made, ways = subject.build(), {}
+    if isinstance(made, Path):
+        ways["ONNX Runtime, float32"] = partial(_run, onnx_encoder(made), "cpu", "float32")
+        return ways | {f"ours, {name}": partial(_run, torch_encoder(made, device, name), device, "float32") for name in types}
+    module = made.eval().to(device)
     for dtype in types:
         ours = keep_norms(fast_attention(copy.deepcopy(module)), dtype)
         for name, encoder in (("library", module), ("ours", ours)):
@@ -142,7 +150,7 @@ def ways_of(subject: Subject, types: list[str], device: str) -> dict[str, Callab
 
 def _run(encoder: torch.nn.Module, device: str, dtype: str, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode(), reduced(device, dtype):
-        made = _last(encoder(pixels)).float()
+        made = _last(encoder(pixels.to(device))).float()
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     return made
@@ -175,7 +183,7 @@ def _compare(way: Callable, pixels: torch.Tensor, expected: torch.Tensor, device
         held = torch.cuda.memory_allocated(device)
     made = way(pixels)
     peak = f"{(torch.cuda.max_memory_allocated(device) - held) / len(pixels) / 2**20:.0f}" if cuda else "-"
-    return f"{float((made - expected).abs().mean() / expected.std()):.1e} | {peak}"
+    return f"{float((made.to(expected) - expected).abs().mean() / expected.std()):.1e} | {peak}"
 
 
 def main() -> int:
@@ -196,6 +204,7 @@ def main() -> int:
         device = resolve_device(args.device)
     except GpoaError as error:
         parser.error(str(error))
+    keep_freed_memory()  # as gpoa does
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     cuda = device.startswith("cuda")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 IMAGES = 20
 REPEATS = 5
+REDUCED = ["--models.precision", "bfloat16", "--models.encoder-precision", "bfloat16"]
 SCRIPTS = Path(__file__).resolve().parent
 
 
@@ -49,6 +50,8 @@ def measure_runs(gpoa: list[str], folder: Path) -> None:
             ("cold cache", []),
             ("embeddings cached", []),
             ("cached, --strategy none (1 call)", ["--strategy", "none"]),
+            ("cold cache, all in bfloat16", REDUCED),  # embeddings of another type are cached under another name
+            ("cached, all in bfloat16", REDUCED),
         ):
             output = folder / f"{processes} {title}"
             flags = [*flags, "--processes", str(processes)]
