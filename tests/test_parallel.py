@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +165,15 @@ def test_what_stops_the_first_worker_stops_the_run_with_its_message(folder: Path
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own answer to ctrl-C, which a run in a shell's background does not begin with."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all_workers_and_keeps_what_is_done(folder: Path, capfd: pytest.CaptureFixture[str]):
     job = _job(folder, slow_segmenter)
     pressed = []
