@@ -31,7 +31,11 @@ def import_transformers() -> ModuleType:
             del sys.modules[name]
         sys.modules["torchvision"] = None  # what import and find_spec take for "not installed"
     import transformers
+    from transformers.utils import import_utils
 
+    if sys.modules["torchvision"] is None:  # torch_geometric may have had transformers look for it before
+        for known in vars(import_utils).values():
+            getattr(known, "cache_clear", int)()
     return transformers
 
 
