@@ -24,8 +24,8 @@ from gpoa.features.segmenter_tokens import SegmenterTokens
 from gpoa.features.tiled import TiledExtractor
 from gpoa.features.vit_kinds import BICUBIC
 from gpoa.geometry import sam_input_size
+from gpoa.machine import default_cache_folder, fastest_type, keep_freed_memory
 from gpoa.memory import upload
-from gpoa.machine import default_cache_folder, fastest_way, has_bfloat16, keep_freed_memory
 from gpoa.models import card, store
 from gpoa.models.zoo import ZOO, hub_name
 from gpoa.precision import encoder_type, reduced_id
@@ -205,7 +205,7 @@ class Backbones:
     def _build_extractor(self) -> FeatureExtractor:
         """The feature model of the config."""
         settings, models = self.config.features, self.config.models
-        if self.config.models.features == SEGMENTER_FEATURES:
+        if models.features == SEGMENTER_FEATURES:
             made = SegmenterTokens(self._segmenter_tokens, self.segmenter.model_id, settings.image_size)
             resampling = BICUBIC
         else:
@@ -262,13 +262,11 @@ class Backbones:
         """
         asked = self.config.models.encoder_precision
         dtype = encoder_type(asked, self.device)
-        if asked == "auto" and self.device == "cpu" and hasattr(model, "encoder_dtype") and has_bfloat16():
-            dtype = _fastest_type(model)
-        if dtype == "float32":
-            return
         if hasattr(model, "encoder_dtype"):
+            if asked == "auto" and self.device == "cpu":
+                dtype = _fastest_type(model)
             model.encoder_dtype, model.model_id = dtype, reduced_id(model.model_id, dtype)
-        elif asked != "auto":
+        elif asked != "auto" and dtype != "float32":
             said = f"--models.encoder-precision {asked}: {name} encodes in float32 only; take float32 or auto"
             raise ConfigError(said)
 
@@ -283,8 +281,7 @@ def _fastest_type(model: Segmenter | FeatureExtractor) -> str:
         call = one.encode if hasattr(one, "encode") else one.extract
         return lambda: call(image)
 
-    names = ("float32", "bfloat16")
-    return fastest_way(f"encoder of {model.model_id}", lambda: {name: way(name) for name in names})
+    return fastest_type(f"encoder of {model.model_id}", way)
 
 
 def _weights_id(folder: Path) -> str:

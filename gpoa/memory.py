@@ -20,6 +20,7 @@ SHARE = 0.7
 """Of the free memory that a batch is planned for."""
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def batch_size_for(device: str, bytes_per_image: int, default_on_cpu: int = 1) -> int:
@@ -58,6 +59,46 @@ def upload(array: np.ndarray, device: str) -> torch.Tensor:
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def if_it_fits(call: Callable[[], Answer], count: int, device: str, alone: str) -> Answer | None:
+    """What a call returns, or None where the device's memory does not hold so many items.
+
+    Args:
+        call: works on all items together.
+        count: how many there are.
+        device: torch device.
+        alone: what to call a single item that does not fit, in the message.
+
+    Raises:
+        ModelError: there is one item only, and it does not fit.
+    """
+    import torch
+
+    try:
+        return call()
+    except torch.cuda.OutOfMemoryError as error:
+        if count == 1:
+            remedy = "free the device or take --models.device cpu"
+            raise ModelError(f"{device}: out of memory with {alone}; {remedy}") from error
+        return None
+
+
+def give_memory_back(device: str, failed: int, noun: str, say_so: bool) -> None:
+    """Empties torch's reserve after `failed` items did not fit, and says that it goes on with fewer.
+
+    Args:
+        device: torch device.
+        failed: how many items were tried together.
+        noun: what they are.
+        say_so: False where it was said before.
+    """
+    import torch
+
+    if say_so:
+        logger.warning("%s: out of memory with %d %s a call; going on with fewer", device, failed, noun)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Batches:
@@ -102,33 +143,10 @@ class Batches:
         answers: list[Any] = []
         while len(answers) < len(items):
             part = list(items[len(answers) : len(answers) + self.size])
-            made = self._if_it_fits(part, call)
+            made = if_it_fits(lambda: call(part), len(part), self.device, f"one of the {self.noun} alone")
             if made is None:  # only here, with the error gone, are the failed call's tensors free
-                self._halve(len(part))
+                give_memory_back(self.device, len(part), self.noun, say_so=self._limit is None)
+                self._limit = len(part) // 2
                 continue
             answers.extend(made)
         return answers
-
-    def _if_it_fits(self, part: list[Item], call: Callable[[list[Item]], list[Any]]) -> list[Any] | None:
-        """The call's answers, or None where the memory does not hold so many items."""
-        import torch
-
-        try:
-            return call(part)
-        except torch.cuda.OutOfMemoryError as error:
-            if len(part) == 1:
-                one = f"one of the {self.noun}"
-                raise ModelError(
-                    f"{self.device}: out of memory with {one} alone; free the device or take --models.device cpu"
-                ) from error
-            return None
-
-    def _halve(self, failed: int) -> None:
-        """Goes on with half as many after `failed` items did not fit, and says so the first time."""
-        import torch
-
-        if self._limit is None:
-            logger.warning("%s: out of memory with %d %s a call; going on with fewer", self.device, failed, self.noun)
-        self._limit = failed // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()

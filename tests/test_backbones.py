@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import gpoa.backbones
+import gpoa.machine
 from gpoa.backbones import Backbones
 from gpoa.config import GpoaConfig, ModelsConfig
 from gpoa.errors import ConfigError, ModelError
@@ -101,7 +102,7 @@ def test_encoder_precision_reaches_the_encoder_and_its_name_or_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "sam2.1_tiny").mkdir()
-    monkeypatch.setattr(gpoa.backbones, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(gpoa.machine, "has_bfloat16", lambda: False)
     plain, reduced, auto = (
         _build(tmp_path, segmenter="sam2.1_tiny", device="cpu", encoder_precision=kind).segmenter
         for kind in ("float32", "bfloat16", "auto")
@@ -227,8 +228,8 @@ def test_auto_takes_the_type_that_is_the_fastest_here(monkeypatch: pytest.Monkey
         assert [call() for call in ways().values()] == ["float32", "bfloat16"]
         return winner
 
-    monkeypatch.setattr(gpoa.backbones, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(gpoa.backbones, "fastest_way", answer)
+    monkeypatch.setattr(gpoa.machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(gpoa.machine, "fastest_way", answer)
     made, service = Model(), object.__new__(Backbones)
     service.config, service.device = GpoaConfig(models=ModelsConfig(encoder_precision="auto")), "cpu"
     service._reduce(made, "fake")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gpoa.memory import upload
+from gpoa.memory import Batches, upload
 from gpoa.precision import reduced
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts, Size
@@ -61,23 +61,33 @@ def encode_many(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[Imag
     return [segmenter.encode(image) for image in images]
 
 
-def encode_batch(
+def encode_in_batches(
     images: Sequence[np.ndarray],
     forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
-    device: str,
+    batches: Batches,
     dtype: str = "float32",
 ) -> list[ImageEmbedding]:
-    """Embeds a batch by an encoder that sees SAM's padded square, in one call.
+    """Embeds images by an encoder that sees SAM's padded square, as many together as the device's memory holds.
 
     Args:
-        images: B times [H, W, 3] uint8 RGB, of any sizes.
+        images: each [H, W, 3] uint8 RGB, of any sizes.
         forward: [B, 3, 1024, 1024] float32 on the device -> `features` [B, 256, 64, 64] and what else a decoder needs.
-        device: torch device.
+        batches: of the device.
         dtype: of the encoder, see `gpoa.precision`.
 
     Returns:
         One embedding an image, rounded to float16 (so that a cached copy is bit-equal).
+
+    Raises:
+        ModelError: the device's memory does not hold one image.
     """
+    return batches.run(images, lambda part: _encode_batch(part, forward, batches.device, dtype))
+
+
+def _encode_batch(
+    images: Sequence[np.ndarray], forward: Callable[[torch.Tensor], dict[str, torch.Tensor]], device: str, dtype: str
+) -> list[ImageEmbedding]:
+    """One encoder call."""
     import torch
 
     inputs = [preprocess(image) for image in images]

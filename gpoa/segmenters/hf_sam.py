@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +17,10 @@ from gpoa.errors import ModelError, one_line
 from gpoa.hf_loading import load_pretrained
 from gpoa.memory import Batches
 from gpoa.precision import keep_norms
-from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
-
-if TYPE_CHECKING:
-    import torch
 
 # Parts of parameter names: the official repositories', transformers'. The first that fits wins, so longer ones come
 # first.
@@ -107,11 +103,9 @@ class HfSam:
             ModelError: the GPU's memory does not hold one image.
         """
         encoder = self._sam().get_image_embeddings
-
-        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"features": encoder(pixels)}
-
-        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
+        return encode_in_batches(
+            images, lambda pixels: {"features": encoder(pixels)}, self.batches, self.encoder_dtype
+        )
 
     def decode(
         self,

@@ -11,7 +11,8 @@ import numpy as np
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import SAM_SIDE
 from gpoa.memory import Batches
-from gpoa.segmenters.base import encode_batch
+from gpoa.segmenters.base import encode_in_batches
+from gpoa.segmenters.onnx_session import open_session
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
 from gpoa.segmenters.tiny_vit import TinyVit, read_tiny_vit_weights
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -70,11 +71,8 @@ class MobileSam:
         Raises:
             ModelError: the GPU's memory does not hold one image.
         """
-
-        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"features": self.encoder(pixels)}
-
-        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device))
+        encoder = self.encoder  # loaded before the free memory is asked for
+        return encode_in_batches(images, lambda pixels: {"features": encoder(pixels)}, self.batches)
 
     def decode(
         self,
@@ -139,17 +137,9 @@ def onnx_encoder(path: Path) -> Encoder:
     Raises:
         ModelError: the file is missing, damaged or of another model.
     """
-    import onnxruntime
     import torch
 
-    options = onnxruntime.SessionOptions()
-    # Its threads would spin between images and take the cores from torch.
-    options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS counts for both
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-        raise ModelError(f"{path}: cannot be loaded ({one_line(error)})") from error
+    session = open_session(path)
     _check_encoder(session, path)
     return lambda pixels: torch.cat([torch.from_numpy(session.run(None, {"input": x[None].numpy()})[0]) for x in pixels])
 

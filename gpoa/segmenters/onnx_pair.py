@@ -18,7 +18,6 @@ Legend: `K` points, `M` masks a set.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -27,11 +26,10 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import sam_input_size, to_sam_points
+from gpoa.segmenters.onnx_session import open_session
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.segmenters.stretched import features_to_padded, masks_to_padded
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
-
-logger = logging.getLogger(__name__)
 
 Face = Literal["official", "points", "stretched"]
 _PROMPT_INPUTS: dict[Face, tuple[str, ...]] = {
@@ -149,7 +147,7 @@ class OnnxPair:
                 raise ModelError(
                     f"{self.folder}: needs two .onnx files, one with encoder and one with decoder in its name"
                 )
-            encoder, decoder = (_open(path, self.device) for path in paths)
+            encoder, decoder = (open_session(path, self.device) for path in paths)
             _check_fit(encoder, decoder, *paths)
             self._opened = encoder, decoder, _face(decoder, paths[1])
         return self._opened
@@ -162,26 +160,6 @@ def pair_of(folder: Path) -> tuple[Path, Path] | None:
         for half in ("encoder", "decoder")
     ]
     return (found[0][0], found[1][0]) if [len(paths) for paths in found] == [1, 1] else None
-
-
-def _open(path: Path, device: str):
-    """An ONNX Runtime session; ModelError where the file is damaged."""
-    import onnxruntime
-
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()] + ["CPUExecutionProvider"]
-    if wanted and len(providers) == 1:
-        logger.warning(
-            "%s runs on the CPU: this onnxruntime has no CUDA provider (pip install onnxruntime-gpu)", path.name
-        )
-    options = onnxruntime.SessionOptions()
-    # Its threads would spin between images and take the cores from torch.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is raised as well
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-        raise ModelError(f"{path}: cannot be loaded ({one_line(error)})") from error
 
 
 def _face(decoder, path: Path) -> Face:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.memory import Batches
 from gpoa.precision import keep_norms
-from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, import_part
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Sam:
@@ -62,11 +58,9 @@ class Sam:
             ModelError: the GPU's memory does not hold one image.
         """
         encoder = self._sam().image_encoder
-
-        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"features": encoder(pixels)}
-
-        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
+        return encode_in_batches(
+            images, lambda pixels: {"features": encoder(pixels)}, self.batches, self.encoder_dtype
+        )
 
     def decode(
         self,

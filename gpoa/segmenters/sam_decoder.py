@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import logging
 import sys
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,17 +17,16 @@ import numpy as np
 
 from gpoa.errors import ModelError
 from gpoa.geometry import LOW_RES_SIDE, SAM_SIDE
-from gpoa.machine import fastest_way, has_bfloat16
+from gpoa.machine import fastest_type
+from gpoa.memory import give_memory_back, if_it_fits
 from gpoa.segmenters.fast_decoder import FastDecoder, ImageSide, PromptTokens, stack_tokens, tokens_of
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 if TYPE_CHECKING:
     import torch
 
-logger = logging.getLogger(__name__)
-
 DecoderType = Literal["float32", "bfloat16", "float16", "auto"]
-"""What the large products are made in; auto measures, see `fastest_type`."""
+"""What the large products are made in; auto measures, see `type_for`."""
 GPU_BATCH, GPU_IMAGES, CPU_IMAGES = 64, 32, 4
 """Prompt sets a call of a GPU, and images (10 MB each) whose share of the work is kept."""
 PAD_TO = 8
@@ -67,7 +65,7 @@ class SamDecoder:
         self.prompt_encoder = prompt_encoder.eval().to(device)
         self.mask_decoder = mask_decoder.eval().to(device)
         self.device, self.on_cpu = device, device == "cpu"
-        self.dtype = fastest_type(self.prompt_encoder, self.mask_decoder, device) if dtype == "auto" else dtype
+        self.dtype = type_for(self.prompt_encoder, self.mask_decoder, device) if dtype == "auto" else dtype
         self.pad = not self.on_cpu if pad is None else pad
         # Sets share a call on a GPU; on a CPU larger batches are slower a set (measured, DESIGN 6).
         self.batch_size = 1 if self.on_cpu else GPU_BATCH
@@ -156,41 +154,17 @@ class SamDecoder:
         done = 0
         while done < len(batch):
             part = batch[done : done + self.batch_size]
-            made = self._call_if_it_fits(embeddings, part, wanted)
+            call = functools.partial(self._call, embeddings, part, wanted)
+            made = if_it_fits(call, len(part), self.device, "one prompt set")
             if made is None:
-                self._shrink(len(part))
+                self._sides.clear()
+                give_memory_back(self.device, len(part), "prompt sets", say_so=not self._warned)
+                self._warned, self.batch_size = True, len(part) // 2
                 continue
             for job, masks, iou in zip(part, *made, strict=True):
                 answers[job.image].low_res_logits[job.place] = masks
                 answers[job.image].iou_predictions[job.place] = iou
             done += len(part)
-
-    def _call_if_it_fits(
-        self, embeddings: Sequence[ImageEmbedding], batch: Sequence[_Job], wanted: slice
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """`_call`, or None where the GPU's memory does not hold so many sets."""
-        import torch
-
-        try:
-            return self._call(embeddings, batch, wanted)
-        except torch.cuda.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise ModelError(
-                    f"{self.device}: out of memory with one prompt set; free the device or take --models.device cpu"
-                ) from error
-            return None
-
-    def _shrink(self, failed: int) -> None:
-        """Halves the batch after `failed` sets did not fit, and says so the first time."""
-        import torch
-
-        if not self._warned:
-            self._warned = True
-            logger.warning("%s: out of memory with %d prompt sets a call; going on with fewer", self.device, failed)
-        self.batch_size = max(1, failed // 2)
-        self._sides.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     def _call(
         self, embeddings: Sequence[ImageEmbedding], batch: Sequence[_Job], wanted: slice
@@ -220,23 +194,19 @@ class SamDecoder:
         return known[2]
 
 
-def fastest_type(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, device: str) -> str:
-    """What `auto` stands for on this machine, measured at first use and remembered (`gpoa.machine`).
+def type_for(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, device: str) -> str:
+    """What `auto` stands for on a device.
 
     Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much): float32 is the default.
 
     Returns:
-        On a CPU with bfloat16 instructions the faster of float32 and bfloat16, on other CPUs float32; on CUDA float16,
-        which keeps three bits more than bfloat16.
+        On a CPU the faster of float32 and bfloat16 (`gpoa.machine.fastest_type`); on CUDA float16, which keeps three
+        bits more than bfloat16; elsewhere float32.
     """
     if device != "cpu":
         return "float16" if device.startswith("cuda") else "float32"
-    if not has_bfloat16():
-        return "float32"
-    names = ("float32", "bfloat16")
-    return fastest_way(
-        "SAM's decoder",
-        lambda: {name: _call_of(FastDecoder(prompt_encoder, mask_decoder, device, name)) for name in names},
+    return fastest_type(
+        "SAM's decoder", lambda name: _call_of(FastDecoder(prompt_encoder, mask_decoder, device, name))
     )
 
 

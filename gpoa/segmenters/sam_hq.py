@@ -18,7 +18,7 @@ from gpoa.geometry import to_sam_points
 from gpoa.hf_loading import import_transformers, quiet_loading, to_device
 from gpoa.memory import Batches
 from gpoa.precision import keep_norms
-from gpoa.segmenters.base import ENCODER_BYTES, encode_batch
+from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
@@ -80,7 +80,7 @@ class SamHq:
             made = encoder(pixels)
             return {"features": made.last_hidden_state, "early": made.intermediate_embeddings[0]}
 
-        return self.batches.run(images, lambda part: encode_batch(part, forward, self.device, self.encoder_dtype))
+        return encode_in_batches(images, forward, self.batches, self.encoder_dtype)
 
     def decode(
         self,

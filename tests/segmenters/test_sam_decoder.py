@@ -10,6 +10,7 @@ import pytest
 import torch
 from segment_anything import SamPredictor
 
+from gpoa import machine
 from gpoa.errors import ModelError
 from gpoa.segmenters import sam_decoder
 from gpoa.segmenters.base import decode_many
@@ -243,11 +244,11 @@ def test_auto_measures_where_the_processor_has_bfloat16(monkeypatch: pytest.Monk
             call()
         return "bfloat16"
 
-    monkeypatch.setattr(sam_decoder, "has_bfloat16", lambda: bfloat16)
-    monkeypatch.setattr(sam_decoder, "fastest_way", answer)
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(machine, "fastest_way", answer)
     assert _decoder_of(dtype="auto").dtype == ("bfloat16" if bfloat16 else "float32")
     assert len(asked) == bfloat16
-    assert sam_decoder.fastest_type(None, None, "cuda:1") == "float16"
+    assert sam_decoder.type_for(None, None, "cuda:1") == "float16"
 
 
 def test_no_sets_give_no_masks(decoder: SamDecoder) -> None:
