@@ -12,9 +12,9 @@ __all__ = ["GpoaConfig", "OneShotSegmenter", "__version__"]
 
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig
-    from gpoa.pipeline import OneShotSegmenter
+    from gpoa.pipeline.one_shot import OneShotSegmenter
 
-_HOMES = {"OneShotSegmenter": "gpoa.pipeline", "GpoaConfig": "gpoa.config"}
+_HOMES = {"OneShotSegmenter": "gpoa.pipeline.one_shot", "GpoaConfig": "gpoa.config"}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,11 +28,11 @@ from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
 from gpoa.evaluation.metrics import iou
 from gpoa.evaluation.protocol import by_class, class_episodes, class_means, interval, set_mean, share_worse, truth_of
-from gpoa.folder_learning import learn_folder
 from gpoa.graph.nodes import OUTPUTS, NodeKind
 from gpoa.matching.relational_maps import SCALARS
 from gpoa.models.store import find_policy
-from gpoa.pipeline import OneShotSegmenter
+from gpoa.pipeline.folder_learning import learn_folder
+from gpoa.pipeline.image import ImagePipeline
 from gpoa.policies.graph_policy import GraphPolicy, PolicyCard, load_policy
 from gpoa.search.agent import VISITORS, run_agent
 from gpoa.search.strategies import RELEASE_CAP
@@ -187,7 +187,7 @@ def measure_policy(
 
 
 def run_reference(
-    segmenter: OneShotSegmenter,
+    segmenter: ImagePipeline,
     policies: Policies,
     episode: tuple[str, Sample, Sequence[Sample]],
     count: int,
@@ -276,7 +276,7 @@ def main() -> int:
     if not args.table:
         default = GpoaConfig()
         config = replace(default, threshold=replace(default.threshold, presence=-1.0))
-        segmenter = OneShotSegmenter(config)
+        segmenter = ImagePipeline(config)
         paths = [find_policy(said) for said in args.policies or [None]]
         policies = {"" if place == 0 else f" [{path.stem}]": load_policy(path, config) for place, path in enumerate(paths)}
         path = args.output / f"rows-{part}.csv"

@@ -26,7 +26,7 @@ from gpoa.datasets.image_io import load_image
 from gpoa.evaluation.metrics import iou
 from gpoa.evaluation.protocol import class_episodes, truth_of
 from gpoa.geometry import to_sam_points
-from gpoa.pipeline import OneShotSegmenter
+from gpoa.pipeline.image import ImagePipeline
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.fast_decoder import tokens_of
 from gpoa.segmenters.sam_decoder import SamDecoder
@@ -117,7 +117,7 @@ def agreement(ways: dict[str, Decode], cases: Sequence[PointPrompts]) -> dict[st
     return result
 
 
-def compare_speed(segmenter: OneShotSegmenter, decoders: dict[str, SamDecoder], repeats: int) -> None:
+def compare_speed(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], repeats: int) -> None:
     """Prints the table of one call, at one and at two threads."""
     image = load_image(sorted((COINS / "target_image").iterdir())[0])
     embedding, prompts = segmenter.backbones.embedding(image), segmenter.initial_prompts(image, "coins").prompts
@@ -140,7 +140,7 @@ def compare_speed(segmenter: OneShotSegmenter, decoders: dict[str, SamDecoder], 
                 print(f"| {threads} | {title} | {name} | {times} | {worst:.1e} | {overlap:.4f} |", flush=True)
 
 
-def compare_throughput(segmenter: OneShotSegmenter, decoders: dict[str, SamDecoder], repeats: int) -> None:
+def compare_throughput(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], repeats: int) -> None:
     """Prints prompt sets a second of a GPU in batches."""
     image = load_image(sorted((COINS / "target_image").iterdir())[0])
     embedding, prompts = segmenter.backbones.embedding(image), segmenter.initial_prompts(image, "coins").prompts
@@ -159,7 +159,7 @@ def compare_masks(bench: Path, decoders: dict[str, SamDecoder], targets: int) ->
     rows: dict[str, list[list[float]]] = {name: [] for name in list(decoders)[1:]}
     for name in names:
         for reference, others in class_episodes(bench / name, 1, targets):
-            segmenter = OneShotSegmenter().fit(load_image(reference.image_path), truth_of(reference))
+            segmenter = ImagePipeline().fit(load_image(reference.image_path), truth_of(reference))
             for sample in others:
                 for kind, numbers in changes(segmenter, sample, decoders).items():
                     rows[kind].append(numbers)
@@ -172,7 +172,7 @@ def compare_masks(bench: Path, decoders: dict[str, SamDecoder], targets: int) ->
         print(f"| {kind} | {len(same)} | {overlap} | {exact.mean():.4f} | {shift} |")
 
 
-def changes(segmenter: OneShotSegmenter, sample: Sample, decoders: dict[str, SamDecoder]) -> dict[str, list[float]]:
+def changes(segmenter: ImagePipeline, sample: Sample, decoders: dict[str, SamDecoder]) -> dict[str, list[float]]:
     """For every reduced type: IoU with float32's mask, IoU of both with the truth."""
     image, truth = load_image(sample.image_path), truth_of(sample)
     record, embedding = segmenter.initial_prompts(image, sample.stem), segmenter.backbones.embedding(image)
@@ -196,7 +196,7 @@ def main() -> int:
     parser.add_argument("--skip-speed", action="store_true", help="only compare masks")
     args = parser.parse_args()
     reference, mask = (next((COINS / f"reference_{kind}").iterdir()) for kind in ("image", "mask"))
-    segmenter = OneShotSegmenter(GpoaConfig()).fit(reference, mask)
+    segmenter = ImagePipeline(GpoaConfig()).fit(reference, mask)
     device, exact = segmenter.backbones.device, segmenter.backbones.segmenter.decoder
     types = ["float32", "bfloat16"] if device == "cpu" else ["float32", "bfloat16", "float16"]
     decoders = {name: SamDecoder(exact.prompt_encoder, exact.mask_decoder, device, name) for name in types}

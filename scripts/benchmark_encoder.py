@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpoa.backbones import resolve_device
 from gpoa.errors import GpoaError
 from gpoa.features.hf_vit import HfVit
-from gpoa.hf_loading import import_transformers
-from gpoa.machine import keep_freed_memory
 from gpoa.models import store
+from gpoa.models.hf_loading import import_transformers
+from gpoa.models.sam_modules import import_part
 from gpoa.models.zoo import ZOO
-from gpoa.precision import keep_norms, reduced
+from gpoa.pipeline.backbones import resolve_device
+from gpoa.runtime.machine import keep_freed_memory
+from gpoa.runtime.precision import keep_norms, reduced
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.mobile_sam import onnx_encoder, torch_encoder
 from gpoa.segmenters.registry import SEGMENTERS
-from gpoa.segmenters.sam_decoder import import_part
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from gpoa.config import (
 from gpoa.datasets.image_io import load_image
 from gpoa.evaluation.metrics import iou
 from gpoa.evaluation.protocol import class_episodes, class_means, interval, set_mean, share_worse, truth_of
-from gpoa.pipeline import OneShotSegmenter
+from gpoa.pipeline.image import ImagePipeline
 from gpoa.types import Sample
 
 FIELDS = ("class", "reference", "method", "image", "iou", "confidence", "status", "calls", "seconds")
@@ -81,7 +81,7 @@ def methods() -> dict[str, GpoaConfig]:
 def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, list[Sample]]) -> list[dict]:
     """Runs one method on one reference and its targets; returns a row for each target."""
     reference, targets = episode
-    segmenter = OneShotSegmenter(config).fit(load_image(reference.image_path), truth_of(reference))
+    segmenter = ImagePipeline(config).fit(load_image(reference.image_path), truth_of(reference))
     rows = []
     for sample in targets:
         image, truth = load_image(sample.image_path), truth_of(sample)

@@ -23,9 +23,10 @@ import numpy as np
 
 from gpoa.config import GpoaConfig
 from gpoa.datasets.folder import find_samples
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
 from gpoa.matching.presence import presence
-from gpoa.pipeline import OneShotSegmenter
+from gpoa.pipeline.image import ImagePipeline
 from gpoa.policies.graph_policy import GraphPolicy, PolicyCard, load_policy, save_policy
 from gpoa.search.agent import run_agent
 from gpoa.types import Sample
@@ -50,7 +51,7 @@ def main() -> int:
     images = {name: find_samples(args.bench / name / "images")[: PRESENT + 1] for name in classes}
     default = GpoaConfig()
     config = replace(default, threshold=replace(default.threshold, presence=-1.0))
-    segmenter, rng = OneShotSegmenter(config), np.random.default_rng(0)
+    segmenter, rng = ImagePipeline(config), np.random.default_rng(0)
     policy = load_policy(args.policy, config) if args.policy else None
     here, gone = [], []
     for name in classes:
@@ -76,7 +77,7 @@ def main() -> int:
 
 
 def measure(
-    segmenter: OneShotSegmenter, policy: tuple[GraphPolicy, PolicyCard] | None, sample: Sample
+    segmenter: ImagePipeline, policy: tuple[GraphPolicy, PolicyCard] | None, sample: Sample
 ) -> tuple[float, float]:
     """(similarity of the presence check, expected IoU of the mask of two decoder calls) of one target."""
     image = load_image(sample.image_path)

@@ -44,7 +44,7 @@ class FakeSegmenter:
 
 
 class FakeBackbones:
-    """The interface of `gpoa.backbones.Backbones` without any model."""
+    """The interface of `gpoa.pipeline.backbones.Backbones` without any model."""
 
     device = "cpu"
     ahead = 1

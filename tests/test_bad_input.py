@@ -30,7 +30,7 @@ def _picture(x: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> tuple[np.ndarra
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a reference, its mask and three targets; the models are stand-ins."""
-    monkeypatch.setattr("gpoa.pipeline.Backbones", FakeBackbones)
+    monkeypatch.setattr("gpoa.pipeline.image.Backbones", FakeBackbones)
     image, mask = _picture(20)
     Image.fromarray(image).save(tmp_path / "ref.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")

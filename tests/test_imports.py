@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,59 +14,32 @@ import pytest
 import gpoa
 
 PACKAGE = Path(gpoa.__file__).parent
-BASE = {"types", "errors", "geometry", "config", "atomic", "hf_loading", "onnx_weights", "machine", "memory", "precision"}
-ROOMS = BASE | {"datasets", "features", "matching", "segmenters", "graph", "tracking"}
-LEARNING = {"envs", "policies", "search", "rl"}
-
-# Room -> rooms that it may import besides itself. "gpoa" is the package's own __init__ (the version).
-ALLOWED: dict[str, set[str]] = {
-    "gpoa": {"config", "pipeline"},  # names for the type checker; loaded on first use
-    "types": set(),
-    "errors": set(),
-    "geometry": {"types", "errors"},
-    "config": {"types", "errors"},
-    # None of these imports another, but the graph is built from candidates.
-    "atomic": {"errors"},
-    "hf_loading": {"errors"},
-    "onnx_weights": {"errors"},
-    "machine": {"atomic", "errors"},
-    "memory": {"errors"},
-    "precision": {"errors"},
-    "datasets": BASE,
-    "features": BASE,
-    "matching": BASE,
-    "segmenters": BASE,
-    "graph": BASE | {"matching"},
-    "tracking": BASE,
-    "viewer": BASE,  # pure drawing
-    "envs": BASE | {"matching", "graph"},
-    "policies": BASE | {"matching", "graph", "tracking"},
-    "models": BASE | {"features", "segmenters", "gpoa"},
-    "search": BASE | {"matching", "graph", "envs", "policies"},
-    "rl": BASE | {"graph", "envs", "policies", "search", "tracking"},
-    "evaluation": ROOMS | {"models", "search", "viewer", "gpoa"},
-    "backbones": ROOMS | {"models", "search", "evaluation", "gpoa"},
-    "fitted": BASE | {"matching"},
-    "pipeline": ROOMS | {"fitted", "models", "envs", "policies", "search", "evaluation", "backbones", "gpoa"},
-    "outputs": ROOMS | {"search", "viewer"},
-    "reporting": BASE,
-    "prefetch": BASE,
-    "folder_learning": ROOMS | {"backbones", "pipeline"},
-    "batch": ROOMS
-    | {"backbones", "pipeline", "outputs", "folder_learning", "reporting", "prefetch", "viewer", "gpoa"},
-    "parallel": ROOMS | {"backbones", "pipeline", "outputs", "batch", "reporting", "prefetch", "gpoa"},
-    "baselines": ROOMS | {"search", "gpoa"},
-    "benchmark": ROOMS
-    | {"models", "search", "evaluation", "backbones", "baselines", "pipeline", "folder_learning", "viewer", "gpoa"},
-    "training": ROOMS | LEARNING | {"backbones", "pipeline", "gpoa"},
-    "cli": ROOMS | LEARNING | {"models", "evaluation", "backbones", "pipeline", "outputs", "reporting", "batch", "parallel", "benchmark", "training", "viewer", "gpoa"},
-    "__main__": {"cli"},
-}
-# One step up is wanted: `OneShotSegmenter.predict_folder` is a shorthand for `gpoa.batch.run_folder`.
-LAZY_EXCEPTIONS = {("pipeline", "batch")}
+# The house from the ground up: a module may import from its own room and from the rows below it (above it in this list),
+# never from its neighbours in the row.
+ORDER = (
+    ("types", "errors"),
+    ("geometry", "config"),
+    ("runtime",),
+    ("datasets", "models"),
+    ("features", "segmenters"),
+    ("matching",),
+    ("graph",),
+    ("envs", "policies"),
+    ("search",),
+    ("viewer", "tracking"),
+    ("pipeline",),
+    ("rl", "evaluation"),
+    ("report", "baselines"),
+    ("benchmark",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {room: number for number, row in enumerate(ORDER) for room in row}
+# "gpoa" is the package's own __init__: everybody may read the version; the names in it are for the type checker.
+LOOSE_FILES = {"__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "config.py", "py.typed"}
 HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub", "skimage"}
 # These are networks and their training: whoever loads them wants torch.
-TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "tracking/checkpointing.py")
+TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "runtime/checkpointing.py")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -107,10 +81,10 @@ def _rooms(node: ast.AST) -> set[str]:
         if parts[0] != "gpoa":
             continue
         room = parts[1] if len(parts) > 1 else None
-        if room in ALLOWED:
+        if room in FLOOR:
             found.add(room)
         elif room is not None and (isinstance(node, ast.Import) or node.module != "gpoa"):
-            found.add(room)  # an unknown room: no entry allows it
+            found.add(room)  # an unknown room: it has no floor
         elif room is not None:
             found.add("gpoa")  # `from gpoa import __version__`
         elif isinstance(node, ast.Import):
@@ -123,17 +97,43 @@ def _room_of(path: Path) -> str:
     return "gpoa" if first == "__init__.py" else first.removesuffix(".py")
 
 
+def _may_import(room: str, target: str) -> bool:
+    if target in (room, "gpoa"):
+        return True
+    if room == "gpoa":
+        return target in ("config", "pipeline")
+    return target in FLOOR and FLOOR[target] < FLOOR[room]
+
+
 def _forbidden(room: str, tree: ast.AST) -> set[str]:
-    """Rooms that a module of `room` imports and must not."""
-    eager = {id(node) for node in _at_import(tree)}
+    """Rooms that a module of `room` imports, at whatever moment, and must not."""
     wrong = set()
     for node in ast.walk(tree):
         if _modules(node) == ["relative"]:
             wrong.add("relative")
-        for target in _rooms(node) - ALLOWED[room] - {room}:
-            if (room, target) not in LAZY_EXCEPTIONS or id(node) in eager:
-                wrong.add(target)
+        wrong |= {target for target in _rooms(node) if not _may_import(room, target)}
     return wrong
+
+
+def _imports_of(path: Path) -> set[str]:
+    """Modules of the package that a module imports, now or later, but not for the type checker only."""
+    tree = ast.parse(path.read_text())
+    typing_only = {id(n) for node in ast.walk(tree) if _is_type_checking(node) for part in node.body for n in ast.walk(part)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        for name in _modules(node):
+            found.add(name)
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & set(MODULES)
+
+
+MODULES = {
+    ".".join(["gpoa", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
 def _heavy(tree: ast.AST) -> set[str]:
@@ -142,7 +142,7 @@ def _heavy(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_layers(path: Path) -> None:
-    assert _room_of(path) in ALLOWED, f"{path}: a new room needs an entry in ALLOWED"
+    assert _room_of(path) in {*FLOOR, "gpoa"}, f"{path}: a new room needs its place in ORDER"
     assert _forbidden(_room_of(path), ast.parse(path.read_text())) == set()
 
 
@@ -157,15 +157,14 @@ def test_nothing_heavy_on_import(path: Path) -> None:
     [
         ("matching", "from gpoa.types import Size", set()),  # downwards
         ("matching", "from gpoa.matching.nearest import Matches", set()),  # its own room
-        ("matching", "from gpoa.features.base import FeatureExtractor", {"features"}),  # sideways
+        ("envs", "from gpoa.policies.batch import collate", {"policies"}),  # sideways
         ("matching", "def f():\n    import gpoa.search.judges", {"search"}),  # upwards, late
-        ("search", "if TYPE_CHECKING:\n    from gpoa.pipeline import OneShotSegmenter", {"pipeline"}),  # only for types
+        ("search", "if TYPE_CHECKING:\n    from gpoa.pipeline.image import ImagePipeline", {"pipeline"}),  # only for types
         ("types", "from gpoa import errors", {"errors"}),  # a module taken from the package
-        ("matching", "from gpoa import __version__", {"gpoa"}),  # the package itself
+        ("matching", "from gpoa import __version__", set()),  # the version is for everybody
         ("matching", "from gpoa.unheard import of", {"unheard"}),  # a room without an entry
         ("matching", "from . import nearest", {"relative"}),
-        ("pipeline", "def f():\n    from gpoa.batch import run_folder", set()),  # the exception
-        ("pipeline", "from gpoa.batch import run_folder", {"batch"}),  # the exception is for late imports only
+        ("features", "from gpoa.segmenters.base import Segmenter", {"segmenters"}),  # a neighbour
     ],
 )
 def test_layers_are_seen(room: str, text: str, wrong: set[str]) -> None:
@@ -189,8 +188,18 @@ def test_heavy_imports_are_seen(text: str, heavy: set[str]) -> None:
     assert _heavy(ast.parse(text)) == heavy
 
 
+def test_no_loose_files() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_file()} <= LOOSE_FILES
+
+
+def test_no_circles() -> None:
+    """Whoever is imported is finished before: modules can be sorted, late imports included."""
+    graph = {name: _imports_of(path) - {name, "gpoa"} for name, path in MODULES.items() if name != "gpoa"}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
 def test_pipeline_starts_without_torch() -> None:
-    code = "import sys, gpoa.pipeline, gpoa.batch; print(*sorted({'torch', 'transformers'} & set(sys.modules)), 'end')"
+    code = "import sys, gpoa.pipeline.one_shot; print(*sorted({'torch', 'transformers'} & set(sys.modules)), 'end')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "end", "")
 

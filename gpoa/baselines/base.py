@@ -16,7 +16,7 @@ from gpoa.types import ImageEmbedding, PatchFeatures, PointPrompts
 
 
 class FrozenModels(Protocol):
-    """The frozen models as a method sees them (`gpoa.backbones.Backbones` is one).
+    """The frozen models as a method sees them (`gpoa.pipeline.backbones.Backbones` is one).
 
     Attributes:
         segmenter: decodes prompt sets from an embedding.

@@ -50,7 +50,7 @@ class Baseline:
 
 
 def features_config(kind: FeatureKind, base: GpoaConfig) -> GpoaConfig:
-    """The config to build `gpoa.backbones.Backbones` with.
+    """The config to build `gpoa.pipeline.backbones.Backbones` with.
 
     Args:
         kind: which tokens are wanted.

@@ -13,20 +13,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpoa.backbones import Backbones
 from gpoa.baselines.base import Answer, FrozenModels, full_mask
 from gpoa.baselines.registry import BASELINES, features_config
 from gpoa.config import LEARNED, GpoaConfig, StrategyName
 from gpoa.errors import ConfigError
 from gpoa.features.cache import EmbeddingCache
-from gpoa.folder_learning import learn_folder
-from gpoa.pipeline import OneShotSegmenter
+from gpoa.pipeline.backbones import Backbones
+from gpoa.pipeline.folder_learning import learn_folder
+from gpoa.pipeline.image import ImagePipeline
 from gpoa.segmenters.base import Segmenter
 from gpoa.types import ImageEmbedding, MaskPrediction, PatchFeatures, PointPrompts, Sample
 
+
 @dataclass(frozen=True)
 class OurMethod:
-    """One way to run `OneShotSegmenter`.
+    """One way to run `ImagePipeline`.
 
     Args:
         strategy: how prompts are improved.
@@ -142,7 +143,7 @@ class Contender(Protocol):
 
 
 class Ours:
-    """`OneShotSegmenter` as a contender.
+    """`ImagePipeline` as a contender.
 
     Args:
         strategy: how prompts are improved.
@@ -153,7 +154,7 @@ class Ours:
 
     def __init__(self, strategy: StrategyName, config: GpoaConfig, cache: EmbeddingCache | None, seed: int) -> None:
         chosen = replace(config.optimize, strategy=strategy, seed=seed)
-        self.segmenter = OneShotSegmenter(replace(config, optimize=chosen), cache)
+        self.segmenter = ImagePipeline(replace(config, optimize=chosen), cache)
         self.meter = Meter(self.segmenter.backbones)
         self.segmenter.backbones = self.meter
 

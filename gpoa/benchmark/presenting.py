@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 
 from gpoa import __version__
-from gpoa.atomic import write_atomic
 from gpoa.baselines.registry import BASELINES
 from gpoa.benchmark.contenders import OURS, Contender, build_contender, title_of
 from gpoa.benchmark.runner import Unit
 from gpoa.config import GpoaConfig, to_dict
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import DataError, GpoaError
 from gpoa.evaluation.metrics import CONVENTIONS, METRICS, score_all
 from gpoa.evaluation.protocol import TIE, Key, Row, class_means, key_of
-from gpoa.evaluation.report import Case, Group, Report, choose_cases, write_report
 from gpoa.evaluation.summary import best_other, complete_rows, duel, group_rows, headline, summarise, to_plain
 from gpoa.features.cache import EmbeddingCache
 from gpoa.models import store
 from gpoa.models.zoo import hub_name
+from gpoa.report.report import Case, Group, Report, choose_cases, write_report
+from gpoa.runtime.atomic import write_atomic
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)

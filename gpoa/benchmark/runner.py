@@ -26,18 +26,19 @@ from typing import Any
 import numpy as np
 
 from gpoa import __version__
-from gpoa.atomic import write_atomic
 from gpoa.baselines.base import Answer
-from gpoa.config import BenchmarkConfig, GpoaConfig, digest, to_dict
 from gpoa.benchmark.contenders import Contender, build_contender, check_methods, draws_at_random
+from gpoa.config import BenchmarkConfig, GpoaConfig, digest, to_dict
 from gpoa.datasets.classes import LabelledClass
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import DataError, GpoaError, ModelError, one_line
 from gpoa.evaluation.metrics import METRICS, score_all
 from gpoa.evaluation.protocol import reference_episodes
 from gpoa.features.cache import EmbeddingCache
 from gpoa.models.card import sha256_of
 from gpoa.models.store import find_policy
+from gpoa.runtime.atomic import write_atomic
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from gpoa.config import BenchmarkConfig, GpoaConfig
 
 if TYPE_CHECKING:
     from gpoa.datasets.classes import LabelledClass
-    from gpoa.evaluation.report import Group
+    from gpoa.report.report import Group
 
 FAST_TARGETS = 8
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.benchmark.presenting import present
     from gpoa.benchmark.runner import plan_units, read_rows, run_benchmark, unit_key
     from gpoa.datasets.classes import load_classes
-    from gpoa.outputs import prepare_folder
+    from gpoa.pipeline.outputs import prepare_folder
 
     settings = args.benchmark
     if args.fast:
@@ -106,7 +106,7 @@ def _list(split: Path, name: str) -> Sequence[str]:
 def _groups(args: Args, classes: Sequence[LabelledClass]) -> Sequence[Group]:
     """All classes, and, where some are to be shown apart, those and the others."""
     from gpoa.errors import DataError
-    from gpoa.evaluation.report import Group
+    from gpoa.report.report import Group
 
     names = tuple(one.name for one in classes)
     groups = [Group(f"all {len(names)} classes", names)]

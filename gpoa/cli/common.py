@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig, StrategyName
     from gpoa.features.cache import EmbeddingCache
-    from gpoa.pipeline import OneShotSegmenter
-    from gpoa.reporting import Report
+    from gpoa.pipeline.image import ImagePipeline
+    from gpoa.pipeline.progress import Report
 
 Args = TypeVar("Args")
 
@@ -108,17 +108,17 @@ def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: in
     return replace(config, optimize=replace(config.optimize, **given))
 
 
-def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> OneShotSegmenter:
+def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> ImagePipeline:
     """The segmenter of a verb's flags."""
-    from gpoa.pipeline import OneShotSegmenter
+    from gpoa.pipeline.image import ImagePipeline
 
-    return OneShotSegmenter(config, open_cache(cache))
+    return ImagePipeline(config, open_cache(cache))
 
 
 def open_cache(cache: CacheArgs) -> EmbeddingCache:
     """The embedding cache of a verb's flags."""
     from gpoa.features.cache import EmbeddingCache
-    from gpoa.machine import default_cache_folder
+    from gpoa.runtime.machine import default_cache_folder
 
     folder = None if cache.off else cache.folder or default_cache_folder()
     return EmbeddingCache(folder, int(cache.limit_gb * (1 << 30)))

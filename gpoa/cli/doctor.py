@@ -76,8 +76,8 @@ def examine() -> dict[str, dict[str, Any]]:
 def _models() -> dict[str, Any]:
     """Which models are installed, and where things are kept."""
     from gpoa.errors import ModelError
-    from gpoa.machine import default_cache_folder
     from gpoa.models import store, zoo
+    from gpoa.runtime.machine import default_cache_folder
 
     root = store.checkpoints_root(None)
     found: dict[str, Any] = {"checkpoints": root, "embedding cache": default_cache_folder()}

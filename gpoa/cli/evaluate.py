@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     )
     from gpoa.errors import ConfigError
     from gpoa.evaluation.evaluator import evaluate_folders
-    from gpoa.evaluation.folder_report import report_folder
+    from gpoa.report.folder_report import report_folder
 
     if arguments.instances and arguments.ground_truth is None:
         raise ConfigError("--instances: objects are scored against true ones; give --ground-truth")

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "optimize", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
-    from gpoa.batch import run_optimize
+    from gpoa.pipeline.folder import run_optimize
 
     report = run_optimize(build_segmenter(config, args.cache), args.targets, args.prompts, args.output, args.trace)
     return finish(report, {"prompts": args.output, "traces": args.output / "traces"}, args.json)

@@ -40,7 +40,7 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "prompts", __doc__, argv)
-    from gpoa.batch import run_prompts
+    from gpoa.pipeline.folder import run_prompts
 
     segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask)
     report = run_prompts(segmenter, args.targets, args.output)

@@ -24,7 +24,7 @@ from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, pars
 from gpoa.config import GpoaConfig, StrategyName
 
 if TYPE_CHECKING:
-    from gpoa.reporting import Report
+    from gpoa.pipeline.progress import Report
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> int:
     args = parse(Args, "run", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
     from gpoa.datasets.folder import find_samples
-    from gpoa.outputs import prepare_folder
-    from gpoa.parallel import Job, choose_devices, run_parallel
+    from gpoa.pipeline.outputs import prepare_folder
+    from gpoa.pipeline.workers import Job, choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run_alone(args: Args, config: GpoaConfig, coco: Path | None, command: str) -> Report:
     """The run in this process."""
-    from gpoa.batch import run_folder
+    from gpoa.pipeline.folder import run_folder
 
     segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
     return run_folder(segmenter, args.targets, args.output, coco, command, args.trace)

@@ -40,7 +40,7 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "segment", __doc__, argv)
-    from gpoa.batch import run_segment
+    from gpoa.pipeline.folder import run_segment
 
     coco = args.output / "coco.json"
     segmenter = build_segmenter(args.config, args.cache)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "train", __doc__, argv)
     from gpoa.datasets.classes import load_classes, read_split, split_classes
-    from gpoa.training import TrainingRun
+    from gpoa.rl.training import TrainingRun
 
     names = None
     if args.split is not None:

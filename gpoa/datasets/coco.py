@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpoa.atomic import write_atomic
+from gpoa.runtime.atomic import write_atomic
 
 
 def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:

@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from gpoa.atomic import write_atomic
 from gpoa.errors import PromptError, one_line
+from gpoa.runtime.atomic import write_atomic
 from gpoa.types import PointPrompts, ScoreMap, Size
 
 

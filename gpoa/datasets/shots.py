@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import DataError, ImageError, MaskError
 
 ImageLike = str | Path | np.ndarray

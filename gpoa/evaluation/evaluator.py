@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from gpoa.atomic import write_atomic
 from gpoa.datasets.folder import match_stems
 from gpoa.datasets.prompt_file import read_prompts
 from gpoa.errors import GpoaError, MaskError, PromptError
@@ -34,6 +33,7 @@ from gpoa.evaluation.metrics import (
     score_all,
     score_masks,
 )
+from gpoa.runtime.atomic import write_atomic
 
 Status = Literal["ok", "missing", "failed", "unscored"]
 COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative")

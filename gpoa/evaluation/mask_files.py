@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from gpoa.datasets.coco import rle_to_mask
 from gpoa.datasets.folder import MASK_FOLDERS, find_samples, list_images, unique_stems
-from gpoa.datasets.image_io import LOSSY_FORMATS, load_mask
+from gpoa.datasets.mask_io import LOSSY_FORMATS, load_mask
 from gpoa.datasets.mask_values import VOID, label_values
 from gpoa.errors import DataError, MaskError, ModelError, one_line
 from gpoa.evaluation.instances import Truth, components

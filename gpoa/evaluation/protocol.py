@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpoa.datasets.folder import find_samples
-from gpoa.datasets.image_io import load_mask
+from gpoa.datasets.mask_io import load_mask
 from gpoa.types import Sample
 
 SAMPLES = 2000

@@ -13,9 +13,9 @@ import numpy as np
 
 from gpoa.errors import ConfigError
 from gpoa.features.vit_kinds import VitKind, VitShape, read_pixels, read_shape
-from gpoa.hf_loading import load_pretrained
-from gpoa.memory import Batches, upload
-from gpoa.precision import keep_norms, reduced
+from gpoa.models.hf_loading import load_pretrained
+from gpoa.runtime.memory import Batches, upload
+from gpoa.runtime.precision import keep_norms, reduced
 from gpoa.types import PatchFeatures
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class HfVit:
         device: torch device.
 
     Attributes:
-        encoder_dtype: see `gpoa.precision`; set it before the first image.
+        encoder_dtype: see `gpoa.runtime.precision`; set it before the first image.
 
     Raises:
         ConfigError: `image_size` is not a multiple of the patch size, or a layer does not exist.

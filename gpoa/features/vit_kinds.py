@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
-from gpoa.hf_loading import import_transformers
+from gpoa.models.hf_loading import import_transformers
 
 BILINEAR, BICUBIC = 2, 3
 """Pillow's numbers for the resamplings, which `preprocessor_config.json` uses, too."""

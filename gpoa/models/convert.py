@@ -1,6 +1,6 @@
 """Turns the ONNX graphs of the two registry packages into the weights that torch code loads.
 
-What an export renames is found again through the graph (`gpoa.onnx_weights`).
+What an export renames is found again through the graph (`gpoa.models.onnx_weights`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpoa.errors import ModelError
+from gpoa.models.onnx_weights import initializers, linear_weights, load_graph, operand
 from gpoa.models.zoo import Conversion
-from gpoa.onnx_weights import initializers, linear_weights, load_graph, operand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +185,7 @@ def read_sam_decoder_weights(graph: Path) -> dict[str, np.ndarray]:
 
 def check_dinov2(folder: Path) -> None:
     """Raises ModelError where `Dinov2Model` does not load a folder completely."""
-    from gpoa.hf_loading import import_transformers, quiet_loading
+    from gpoa.models.hf_loading import import_transformers, quiet_loading
 
     try:
         with quiet_loading():
@@ -203,10 +203,10 @@ def check_sam_decoder(state: dict[str, np.ndarray]) -> None:
     """Raises ModelError where SAM's modules do not load the weights completely."""
     import torch
 
-    from gpoa.segmenters.sam_decoder import build_sam_decoder
+    from gpoa.models.sam_modules import build_decoder_modules
 
     try:
-        build_sam_decoder({name: torch.tensor(value) for name, value in state.items()})
+        build_decoder_modules({name: torch.tensor(value) for name, value in state.items()})
     except RuntimeError as error:
         raise ModelError(f"the weights do not fit SAM's decoder ({' '.join(str(error).split())[:300]})") from error
 

@@ -19,7 +19,7 @@ from gpoa.matching.mask_difference import DIFFERENCES
 from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS, REFERENCE_MAPS, SCALARS
 from gpoa.policies.actor_critic import ActorCritic
 from gpoa.policies.quality import QualityHead
-from gpoa.tracking.checkpointing import load_checkpoint, save_checkpoint
+from gpoa.runtime.checkpointing import load_checkpoint, save_checkpoint
 
 OBSERVED = ("features", "matching", "threshold", "candidates", "graph")
 """Sections of the config that shape what a policy sees."""

@@ -32,9 +32,9 @@ from gpoa.policies.quality import quality_loss
 from gpoa.rl import losses
 from gpoa.rl.evaluate import Evaluation, evaluate_policy
 from gpoa.rl.rollout import Rollouts, epsilon_greedy, play, prefetch, sample_actions
+from gpoa.runtime.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 from gpoa.search.agent import fixed_sets
 from gpoa.search.keep_best import mask_parts
-from gpoa.tracking.checkpointing import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gpoa.memory import Batches, upload
-from gpoa.precision import reduced
+from gpoa.runtime.memory import Batches, upload
+from gpoa.runtime.precision import reduced
 from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts, Size
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ENCODER_BYTES = 640 << 20
 """What a ViT of SAM needs for one image on CUDA. Reasoned from its largest tensors, not measured; where it is too
-little, `gpoa.memory.Batches` halves the batch."""
+little, `gpoa.runtime.memory.Batches` halves the batch."""
 
 
 class Segmenter(Protocol):
@@ -73,7 +73,7 @@ def encode_in_batches(
         images: each [H, W, 3] uint8 RGB, of any sizes.
         forward: [B, 3, 1024, 1024] float32 on the device -> `features` [B, 256, 64, 64] and what else a decoder needs.
         batches: of the device.
-        dtype: of the encoder, see `gpoa.precision`.
+        dtype: of the encoder, see `gpoa.runtime.precision`.
 
     Returns:
         One embedding an image, rounded to float16 (so that a cached copy is bit-equal).

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
-from gpoa.hf_loading import load_pretrained
-from gpoa.memory import Batches
-from gpoa.precision import keep_norms
+from gpoa.models.hf_loading import load_pretrained
+from gpoa.runtime.memory import Batches
+from gpoa.runtime.precision import keep_norms
 from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
@@ -75,7 +75,7 @@ class HfSam:
         device: torch device.
 
     Attributes:
-        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
+        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:

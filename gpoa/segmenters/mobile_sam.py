@@ -10,7 +10,7 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import SAM_SIDE
-from gpoa.memory import Batches
+from gpoa.runtime.memory import Batches
 from gpoa.segmenters.base import encode_in_batches
 from gpoa.segmenters.onnx_session import open_session
 from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
-from gpoa.memory import Batches
-from gpoa.precision import keep_norms
+from gpoa.models.sam_modules import import_part
+from gpoa.runtime.memory import Batches
+from gpoa.runtime.precision import keep_norms
 from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
-from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, import_part
+from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
 
@@ -28,7 +29,7 @@ class Sam:
         dtype: of the decoder's large products, see `SamDecoder`.
 
     Attributes:
-        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
+        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
     """
 
     def __init__(

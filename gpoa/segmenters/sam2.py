@@ -16,9 +16,9 @@ import numpy as np
 
 from gpoa.errors import ModelError
 from gpoa.geometry import sam_input_size
-from gpoa.hf_loading import import_transformers
-from gpoa.memory import Batches, upload
-from gpoa.precision import keep_norms, reduced
+from gpoa.models.hf_loading import import_transformers
+from gpoa.runtime.memory import Batches, upload
+from gpoa.runtime.precision import keep_norms, reduced
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers
 from gpoa.segmenters.preprocess import PIXEL_MEAN, PIXEL_STD
 from gpoa.segmenters.stretched import (
@@ -73,7 +73,7 @@ class Sam2:
         family: SAM 2 or SAM 3.
 
     Attributes:
-        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
+        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu", family: Family = SAM2) -> None:

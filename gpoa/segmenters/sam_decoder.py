@@ -6,19 +6,16 @@ Legend: `B` prompt sets, `M` masks a set.
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 import weakref
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from gpoa.errors import ModelError
-from gpoa.geometry import LOW_RES_SIDE, SAM_SIDE
-from gpoa.machine import fastest_type
-from gpoa.memory import give_memory_back, if_it_fits
+from gpoa.geometry import LOW_RES_SIDE
+from gpoa.models.sam_modules import build_decoder_modules
+from gpoa.runtime.machine import fastest_type
+from gpoa.runtime.memory import give_memory_back, if_it_fits
 from gpoa.segmenters.fast_decoder import FastDecoder, ImageSide, PromptTokens, stack_tokens, tokens_of
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
 
@@ -200,7 +197,7 @@ def type_for(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, dev
     Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much): float32 is the default.
 
     Returns:
-        On a CPU the faster of float32 and bfloat16 (`gpoa.machine.fastest_type`); on CUDA float16, which keeps three
+        On a CPU the faster of float32 and bfloat16 (`gpoa.runtime.machine.fastest_type`); on CUDA float16, which keeps three
         bits more than bfloat16; elsewhere float32.
     """
     if device != "cpu":
@@ -219,28 +216,6 @@ def _call_of(core: FastDecoder) -> Callable[[], object]:
     return lambda: core.predict(side, PromptTokens(*points, mask))
 
 
-@functools.cache
-def import_part(part: str) -> ModuleType:
-    """A module of `segment_anything` (modeling, build_sam) without the rest of the package.
-
-    The package's own `__init__` imports torchvision for its predictor and its mask generator, which we do not use: two
-    seconds of start-up, and an error where a CPU-only torch meets a torchvision built for CUDA. A placeholder package
-    stands in for it while the modules load; whoever imports `segment_anything` later gets the real one.
-    """
-    name = "segment_anything"
-    if name in sys.modules:
-        return importlib.import_module(f"{name}.{part}")
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        raise ModelError("the package segment-anything is not installed; run `pip install segment-anything`")
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        return importlib.import_module(f"{name}.{part}")
-    finally:
-        for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
-            del sys.modules[loaded]
-
-
 def build_sam_decoder(
     state: dict[str, torch.Tensor], device: str = "cpu", dtype: DecoderType = "float32"
 ) -> SamDecoder:
@@ -254,17 +229,5 @@ def build_sam_decoder(
     Returns:
         The decoder, every weight loaded (strict).
     """
-    modeling = import_part("modeling")
-    prompt_encoder = modeling.PromptEncoder(
-        embed_dim=256, image_embedding_size=(64, 64), input_image_size=(SAM_SIDE, SAM_SIDE), mask_in_chans=16
-    )
-    mask_decoder = modeling.MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
-        transformer_dim=256,
-        iou_head_depth=3,
-        iou_head_hidden_dim=256,
-    )
-    for name, module in (("prompt_encoder.", prompt_encoder), ("mask_decoder.", mask_decoder)):
-        module.load_state_dict({k[len(name) :]: v for k, v in state.items() if k.startswith(name)}, strict=True)
+    prompt_encoder, mask_decoder = build_decoder_modules(state)
     return SamDecoder(prompt_encoder, mask_decoder, device, dtype)

@@ -15,9 +15,9 @@ import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import to_sam_points
-from gpoa.hf_loading import import_transformers, quiet_loading, to_device
-from gpoa.memory import Batches
-from gpoa.precision import keep_norms
+from gpoa.models.hf_loading import import_transformers, quiet_loading, to_device
+from gpoa.runtime.memory import Batches
+from gpoa.runtime.precision import keep_norms
 from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
@@ -47,7 +47,7 @@ class SamHq:
         device: torch device.
 
     Attributes:
-        encoder_dtype: of the encoder, see `gpoa.precision`; set it before the first image.
+        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
     """
 
     def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from gpoa.errors import ModelError
 from gpoa.geometry import SAM_SIDE
-from gpoa.onnx_weights import initializers, linear_weights, load_graph, operand
+from gpoa.models.onnx_weights import initializers, linear_weights, load_graph, operand
 
 if TYPE_CHECKING:
     import torch

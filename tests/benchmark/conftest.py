@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import gpoa.benchmark.contenders
-import gpoa.pipeline
+import gpoa.pipeline.image
 from gpoa.benchmark import runner
 from tests.coloured_squares import write_squares
 from tests.fake_backbones import FakeBackbones
@@ -18,7 +18,7 @@ def fake_models(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     """No real model, except where a test asks for one."""
     runner._contender.cache_clear()
     if "weights" not in request.keywords:
-        monkeypatch.setattr(gpoa.pipeline, "Backbones", FakeBackbones)
+        monkeypatch.setattr(gpoa.pipeline.image, "Backbones", FakeBackbones)
         monkeypatch.setattr(gpoa.benchmark.contenders, "Backbones", FakeBackbones)
 
 

@@ -10,7 +10,8 @@ import pytest
 from gpoa.benchmark.contenders import DEFAULT_METHODS, OURS, Meter, build_contender, check_methods, title_of
 from gpoa.config import GpoaConfig
 from gpoa.datasets.classes import load_classes
-from gpoa.datasets.image_io import load_image, load_mask
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import ConfigError
 from gpoa.types import PointPrompts
 from tests.fake_backbones import FakeBackbones

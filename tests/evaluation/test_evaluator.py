@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gpoa.cli import evaluate as cli
-from gpoa.datasets.image_io import save_mask
+from gpoa.datasets.mask_io import save_mask
 from gpoa.datasets.prompt_file import PromptRecord, write_prompts
 from gpoa.errors import ConfigError, DataError
 from gpoa.evaluation.evaluator import evaluate_folders

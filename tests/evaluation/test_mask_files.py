@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gpoa.datasets.coco import mask_to_rle, write_coco
-from gpoa.datasets.image_io import save_mask
+from gpoa.datasets.mask_io import save_mask
 from gpoa.errors import DataError, MaskError, ModelError
 from gpoa.evaluation.mask_files import MaskSource, find_masks
 

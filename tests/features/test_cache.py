@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpoa.features.cache import Arrays, EmbeddingCache, image_digest
-from gpoa.machine import default_cache_folder
+from gpoa.runtime.machine import default_cache_folder
 
 KEY, MODEL = "ab" + "0" * 30, "tiny@56/12"
 ARRAYS = {"tokens": np.array([[1.5, -2.0, 0.25]], np.float32), "size": np.array([30, 50])}

@@ -15,7 +15,7 @@ from gpoa.features.base import extract_many
 from gpoa.features.debias import noise_basis
 from gpoa.features.hf_vit import HfVit, check_image_size, load_vit
 from gpoa.features.vit_kinds import KINDS, Pixels, VitKind
-from gpoa.hf_loading import quiet_loading
+from gpoa.models.hf_loading import quiet_loading
 from tests.features.tiny_vits import OFFICIAL, all_folders, assert_equals_library, change_config, grey_levels
 from tests.segmenters.tiny_models import SIZES, assert_one_line, picture
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from gpoa.backbones import Backbones
 from gpoa.config import FeaturesConfig, GpoaConfig, MatchingConfig, ModelsConfig
 from gpoa.errors import ConfigError, ModelError
 from gpoa.features.cache import EmbeddingCache
 from gpoa.features.hf_vit import HfVit
 from gpoa.features.tiled import TiledExtractor
 from gpoa.models.store import find_policy
+from gpoa.pipeline.backbones import Backbones
 from gpoa.policies.graph_policy import load_policy
 from gpoa.segmenters.embedding_tokens import embedding_tokens
 from gpoa.types import ImageEmbedding
@@ -172,7 +172,7 @@ def test_auto_is_none_with_one_line(
 ) -> None:
     from PIL import Image
 
-    from gpoa.pipeline import OneShotSegmenter
+    from gpoa.pipeline.image import ImagePipeline
 
     config = GpoaConfig(
         models=ModelsConfig(features=features, device="cpu", checkpoints=str(weights_root)),
@@ -180,7 +180,7 @@ def test_auto_is_none_with_one_line(
     )
     image = np.asarray(Image.fromarray(picture((60, 100))))
     mask = image[..., 2] > 128
-    segmenter = OneShotSegmenter(config, EmbeddingCache(tmp_path)).fit(image, mask)
+    segmenter = ImagePipeline(config, EmbeddingCache(tmp_path)).fit(image, mask)
     with caplog.at_level(logging.WARNING):
         found = segmenter.predict(image).mask
         assert segmenter.strategy == "none"

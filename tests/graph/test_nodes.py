@@ -9,7 +9,7 @@ import pytest
 
 from gpoa.graph.nodes import NodeKind, PromptNodes
 from gpoa.matching.candidates import to_box, to_mask_prompt
-from tests.episodes import SIZE, make_folder_source, CONFIG, make_features, make_nodes, make_prompts
+from tests.episodes import CONFIG, SIZE, make_features, make_folder_source, make_nodes, make_prompts
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from gpoa.errors import ModelError
 from gpoa.models import convert
-from gpoa.onnx_weights import initializers, linear_weights, load_graph
+from gpoa.models.onnx_weights import initializers, linear_weights, load_graph
 from gpoa.segmenters.sam_decoder import build_sam_decoder
 
 ALL_MASKS = "/Reshape_9_output_0"  # [1, 4, 256, 256], before the export selects one

@@ -11,7 +11,7 @@ import torch
 from gpoa.config import GpoaConfig, PolicyConfig
 from gpoa.errors import ModelError
 from gpoa.policies.graph_policy import GraphPolicy, PolicyCard, load_policy, save_policy
-from gpoa.tracking.checkpointing import save_checkpoint
+from gpoa.runtime.checkpointing import save_checkpoint
 
 SMALL = PolicyConfig(width=8, layers=1, map_width=4, quality_width=8, members=1)
 

@@ -12,7 +12,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention
 
-from gpoa.precision import keep_norms, reduced
+from gpoa.runtime.precision import keep_norms, reduced
 from gpoa.segmenters import fast_encoder
 from gpoa.segmenters.fast_encoder import fast_attention
 from gpoa.segmenters.lora import LoraPair, LoraWeights, apply_lora

@@ -178,8 +178,8 @@ def test_embedding(tiny: Path) -> None:
 
 def test_the_cache_keeps_all_maps(tiny: Path, tmp_path: Path) -> None:
     """Computed and read again, bit for bit; an entry of a model without extras has none."""
-    from gpoa.backbones import Backbones
     from gpoa.features.cache import EmbeddingCache
+    from gpoa.pipeline.backbones import Backbones
 
     service = Backbones.__new__(Backbones)
     service.segmenter, service.cache, service.device = Sam2(tiny, "id"), EmbeddingCache(tmp_path), "cpu"

@@ -10,8 +10,8 @@ import pytest
 import torch
 from segment_anything import SamPredictor
 
-from gpoa import machine
 from gpoa.errors import ModelError
+from gpoa.runtime import machine
 from gpoa.segmenters import sam_decoder
 from gpoa.segmenters.base import decode_many
 from gpoa.segmenters.fast_decoder import PromptTokens

@@ -1,0 +1,340 @@
+"""The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing done.
+
+What `run_folder` writes below its output folder:
+
+    initial_prompts/<stem>.json .npz      and pictures/<stem>.jpg, the points on the image
+    optimized_prompts/<stem>.json .npz
+    masks/<stem>.png                      0/255 at the original size
+    overlays/<stem>.jpg
+    contact_sheet.jpg  run.json
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gpoa import __version__
+from gpoa.config import LEARNED, to_dict
+from gpoa.datasets.coco import write_coco
+from gpoa.datasets.folder import find_samples, spaced
+from gpoa.datasets.image_io import load_image
+from gpoa.datasets.mask_io import load_mask
+from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
+from gpoa.pipeline.folder_learning import encode_ahead, learning_once
+from gpoa.pipeline.image import ImagePipeline
+from gpoa.pipeline.outputs import (
+    file_digest,
+    kept_record,
+    mask_path,
+    prepare_folder,
+    save_picture,
+    store_initial,
+    store_mask,
+    store_trace,
+    trace_path,
+)
+from gpoa.pipeline.progress import Item, Report, process
+from gpoa.runtime.atomic import write_atomic
+from gpoa.runtime.prefetch import ReadAhead, plan_for
+from gpoa.types import Sample
+from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
+
+logger = logging.getLogger(__name__)
+
+REFERENCE_FILE = "reference.gpoa.npz"
+SHEET_TILES = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What one of several processes works on, or one alone.
+
+    Args:
+        mine: the images to segment; may block only where `waiting` says so.
+        waiting: False where the next of them is not known yet.
+        tell: is handed what became of each.
+        title: the progress bar's label; None shows no bar.
+        first_taught: where in the list of teaching images to begin, from 0 to 1; see `learn_folder`.
+    """
+
+    mine: Iterable[Sample]
+    waiting: Callable[[], bool] = lambda: True
+    tell: Callable[[Item], None] = lambda item: None
+    title: str | None = "gpoa run"
+    first_taught: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """One target as it was read: what its files are made from; and what an earlier run made of it, or its pixels."""
+
+    made_from: dict[str, str]
+    kept: Item | None
+    image: np.ndarray | None
+
+
+def run_prompts(segmenter: ImagePipeline, targets: Any, output: Path) -> Report:
+    """Writes the initial prompts of every target and a picture of them.
+
+    Args:
+        segmenter: fitted.
+        targets: a file, a folder, or several.
+        output: receives `<stem>.json`, `<stem>.npz`, `pictures/<stem>.jpg`.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or the folder cannot be written.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    segmenter.save_reference(output / REFERENCE_FILE)
+
+    def work(sample: Sample) -> Item:
+        image = load_image(sample.image_path)
+        record = segmenter.initial_prompts(image, sample.image_path.name)
+        store_initial(output, sample.stem, image, record)
+        return Item(sample.stem, record.status)
+
+    return process(samples, work, "prompts", len(samples))
+
+
+def run_optimize(
+    segmenter: ImagePipeline, targets: Any, prompts: Path, output: Path, trace: bool = False
+) -> Report:
+    """Improves the prompts of every target.
+
+    Args:
+        segmenter: fitted, or not: then the reference is read from the prompts folder where it lies there.
+        targets: the images.
+        prompts: folder of prompt files.
+        output: receives the improved prompt files.
+        trace: also write `traces/`, pictures of what was tried.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or a folder cannot be used.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    if (prompts / REFERENCE_FILE).is_file():
+        segmenter.load_reference(prompts / REFERENCE_FILE)
+
+    if segmenter.strategy in LEARNED:
+        _ = segmenter.agent.policy  # loaded before the first image, so that a wrong one is refused at once
+    learn_once = learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
+
+    def work(sample: Sample) -> Item:
+        record = read_prompts(prompts / f"{sample.stem}.json")
+        image = load_image(sample.image_path)
+        learn_once()
+        improved, search = segmenter.optimize(image, record)
+        if trace and search is not None:
+            store_trace(output, sample.stem, image, search)
+        write_prompts(output / f"{sample.stem}.json", improved)
+        choice = search.best.name if search else ""
+        return Item(sample.stem, improved.status, improved.confidence, choice, _is_doubtful(improved))
+
+    return process(samples, work, "optimize", len(samples))
+
+
+def run_segment(
+    segmenter: ImagePipeline, targets: Any, prompts: Path, output: Path, coco: Path | None = None
+) -> Report:
+    """Segments every target with the prompts in a folder.
+
+    Args:
+        segmenter: need not be fitted.
+        targets: the images.
+        prompts: folder of prompt files.
+        output: receives `masks/`, `overlays/` and the contact sheet.
+        coco: also write all masks as one COCO json file.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or a folder cannot be used.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+
+    def work(sample: Sample) -> Item:
+        image = load_image(sample.image_path)
+        record = read_prompts(prompts / f"{sample.stem}.json")
+        mask = segmenter.segment(image, record)
+        store_mask(output, sample.stem, image, mask, record)
+        return Item(sample.stem, record.status, record.confidence, doubtful=_is_doubtful(record))
+
+    report = process(samples, work, "segment", len(samples))
+    write_overview(output, samples, report, coco, [])
+    return report
+
+
+def run_folder(
+    segmenter: ImagePipeline,
+    targets: Any,
+    output: Path,
+    coco: Path | None = None,
+    command: str = "",
+    trace: bool = False,
+) -> Report:
+    """Prompts, optimises and segments every target; what an earlier run of the same settings did is kept.
+
+    Args:
+        segmenter: fitted.
+        targets: a file, a folder, or several.
+        output: receives what the module's docstring lists.
+        coco: also write all masks as one COCO json file.
+        command: recorded in `run.json`.
+        trace: also write `traces/`, pictures of what was tried; images that an earlier run finished are done again
+            where theirs is missing.
+
+    Returns:
+        What became of each image.
+
+    Raises:
+        DataError: no targets, or the folder cannot be written.
+    """
+    samples = find_samples(targets)
+    prepare_folder(output)
+    facts = start_run(segmenter, output)
+    report = work_through(segmenter, samples, Share(samples), output, trace)
+    write_overview(output, samples, report, coco, segmenter.shots)
+    write_run_file(output, report, {"command": command, **facts})
+    segmenter.backbones.cache.trim()
+    return report
+
+
+def start_run(segmenter: ImagePipeline, output: Path) -> dict[str, Any]:
+    """Stores the reference.
+
+    Returns:
+        What `run.json` says of the models and settings.
+
+    Raises:
+        ModelError: the policy that was asked for cannot be used.
+    """
+    segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
+    return {
+        "config": to_dict(segmenter.config),
+        "models": segmenter.backbones.ids,
+        "device": segmenter.backbones.device,
+        "processes": 1,
+        "run_digest": segmenter.run_digest(),
+    }
+
+
+def work_through(
+    segmenter: ImagePipeline, samples: Sequence[Sample], share: Share, output: Path, trace: bool = False
+) -> Report:
+    """The work of `run_folder` on each image, without what needs them all.
+
+    Args:
+        segmenter: fitted.
+        samples: the whole folder, from which the learned strategies learn.
+        share: the images to segment.
+        output: receives the files of each image.
+        trace: as in `run_folder`.
+
+    Returns:
+        What became of each image.
+    """
+    digest, backbones = segmenter.run_digest(), segmenter.backbones
+    learn_once = learning_once(segmenter, samples, first=share.first_taught)
+
+    def open_one(sample: Sample) -> _Opened:
+        made_from = {"run": digest, "image": file_digest(sample.image_path)}
+        kept = _kept_item(output, sample.stem, made_from, trace)
+        return _Opened(made_from, kept, None if kept is not None else load_image(sample.image_path))
+
+    def encode(opened: Sequence[_Opened]) -> None:
+        encode_ahead(segmenter, [one.image for one in opened if one.image is not None])
+
+    def work(sample: Sample) -> Item:
+        opened = ahead.take()
+        if opened.kept is not None:
+            return opened.kept
+        learn_once()
+        return _segment_one(segmenter, sample, opened, output, trace)
+
+    plan = plan_for(backbones.device, backbones.ahead)
+    with ReadAhead(share.mine, open_one, plan, encode, share.waiting) as ahead:
+        return process(ahead, work, share.title, len(samples), share.tell)
+
+
+def _kept_item(output: Path, stem: str, made_from: dict[str, str], trace: bool) -> Item | None:
+    """What an earlier run made of an image; None where it has to be done, or its animation is asked for and missing."""
+    kept = kept_record(output, stem, made_from)
+    if kept is None or (trace and kept.status == "ok" and not trace_path(output, stem).is_file()):
+        return None
+    return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
+
+
+def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
+    """Prompts, optimises and segments one image, and writes its files."""
+    image = opened.image
+    initial = segmenter.initial_prompts(image, sample.image_path.name)
+    optimized, search = segmenter.optimize(image, initial)
+    mask = segmenter.segment(image, optimized, search)
+    if trace and search is not None:
+        store_trace(output, sample.stem, image, search)
+    store_initial(output / "initial_prompts", sample.stem, image, initial)
+    store_mask(output, sample.stem, image, mask, optimized)
+    # Written last: this file says that everything else of the image is there.
+    done = replace(optimized, provenance={**optimized.provenance, "made_from": opened.made_from})
+    write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
+    choice = search.best.name if search else ""
+    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
+
+
+def write_overview(
+    output: Path,
+    samples: Sequence[Sample],
+    report: Report,
+    coco: Path | None,
+    shots: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Writes what needs all images: the contact sheet, references first, and the COCO file."""
+    done = {item.stem: item for item in report.items if item.status != "failed"}
+    finished = [sample for sample in samples if sample.stem in done]
+    if not finished:
+        return
+    tiles = [Tile(draw_overlay(image, mask), "reference") for image, mask in shots]
+    for sample in (finished[place] for place in spaced(len(finished), SHEET_TILES)):
+        with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
+            tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))
+    save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
+    if coco is not None:
+        write_coco(coco, [(s.image_path.name, load_mask(mask_path(output, s), allow_empty=True)) for s in finished])
+
+
+def _is_doubtful(record: PromptRecord) -> bool:
+    return record.status == "ok" and bool(record.provenance.get("doubtful"))
+
+
+def _caption(item: Item) -> str:
+    """Name and confidence."""
+    if item.confidence is None:
+        return item.stem
+    if item.confidence <= 0:
+        return f"{item.stem}   not found"
+    return f"{item.stem}   {item.confidence:.2f}" + ("   absent?" if item.doubtful else "")
+
+
+def write_run_file(output: Path, report: Report, facts: dict[str, Any]) -> None:
+    """Writes what was done with what, so that it can be repeated."""
+    outcome = {"seconds": round(report.seconds, 3), "interrupted": report.interrupted}
+    plain = {"gpoa": __version__, **facts, **outcome, "images": [asdict(item) for item in report.items]}
+    write_atomic(output / "run.json", json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8"))

@@ -1,0 +1,81 @@
+"""What a reference leaves behind: the labelled patches and the matcher that they make, in memory and in a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpoa.config import MatchingConfig
+from gpoa.errors import PromptError
+from gpoa.matching.classifier import Matcher, fit_matcher
+from gpoa.matching.reference import Reference
+from gpoa.matching.threshold import reference_threshold
+from gpoa.runtime.atomic import write_atomic
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was learned of the object.
+
+    Args:
+        reference: the labelled patches of the feature model.
+        segmenter_reference: the same patches as the segmenter's embedding has them.
+        matcher: tokens [P, D] -> scores [P].
+        threshold: the score that segments the reference best.
+        digest: names the reference images and masks.
+    """
+
+    reference: Reference
+    segmenter_reference: Reference
+    matcher: Matcher
+    threshold: float
+    digest: str
+
+
+def fit_reference(config: MatchingConfig, reference: Reference, segmenter_tokens: np.ndarray, digest: str) -> Fitted:
+    """Fits the matcher and its threshold to labelled patches.
+
+    Args:
+        config: which matcher.
+        reference: the labelled patches.
+        segmenter_tokens: [P, 256] float32, the segmenter's embedding at the same patches.
+        digest: names the reference images and masks.
+    """
+    matcher = fit_matcher(config, reference)
+    return Fitted(
+        reference=reference,
+        segmenter_reference=Reference(tokens=segmenter_tokens, foreground=reference.foreground),
+        matcher=matcher,
+        threshold=reference_threshold(matcher(reference.tokens), reference.labels),
+        digest=digest,
+    )
+
+
+def write_reference(path: Path, fitted: Fitted, models: dict[str, str]) -> None:
+    """Writes the labelled patches and the names of the models that they come from; DataError where it cannot."""
+    content = io.BytesIO()
+    arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
+    arrays["segmenter_tokens"] = fitted.segmenter_reference.tokens
+    np.savez(content, **arrays, digest=fitted.digest, models=json.dumps(models))
+    write_atomic(path, content.getvalue())
+
+
+def read_reference(path: Path, config: MatchingConfig) -> tuple[Fitted, dict[str, str]]:
+    """What `write_reference` wrote, fitted anew, and the names of its models.
+
+    Raises:
+        PromptError: the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            reference = Reference(tokens=arrays["tokens"], foreground=arrays["foreground"])
+            segmenter_tokens = arrays["segmenter_tokens"]
+            digest, models = str(arrays["digest"]), json.loads(str(arrays["models"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise PromptError(f"{path}: damaged ({error}); make it again with `gpoa prompts`") from error
+    return fit_reference(config, reference, segmenter_tokens, digest), models
