@@ -12,24 +12,10 @@ from PIL import Image
 from gpoa.datasets import image_io
 from gpoa.datasets.image_io import image_size, load_image
 from gpoa.datasets.mask_io import load_mask
-from gpoa.errors import GpoaError, ImageError, MaskError
+from gpoa.errors import ImageError, MaskError
+from tests.datasets.files import one_line, store
 
 ORIENTATION = 0x0112
-
-
-def store(path: Path, pixels: np.ndarray | Image.Image, **options: object) -> Path:
-    """Writes pixels with Pillow."""
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    picture.save(path, **options)
-    return path
-
-
-def one_line(info: pytest.ExceptionInfo[GpoaError], path: Path) -> str:
-    """The message, checked to be one line that names the path."""
-    message = str(info.value)
-    assert "\n" not in message
-    assert str(path) in message
-    return message
 
 
 @pytest.mark.parametrize(

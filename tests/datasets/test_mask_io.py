@@ -13,6 +13,7 @@ from PIL import Image
 
 from gpoa.datasets.mask_io import load_mask, save_mask
 from gpoa.errors import DataError, MaskError
+from tests.datasets.files import one_line, store
 
 
 def test_mask_of_other_size(tmp_path: Path) -> None:
