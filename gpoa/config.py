@@ -14,10 +14,12 @@ from typing import Any, Literal
 
 from gpoa.errors import ConfigError
 
-MatcherName = Literal["nearest", "margin", "soft-knn", "ridge"]
+MatcherName = Literal["nearest", "margin", "soft-knn", "ridge", "prior"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
-StrategyName = Literal["auto", "none", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"]
+StrategyName = Literal[
+    "auto", "none", "random", "best-of-n", "greedy", "posterior", "agent", "agent-search", "quality"
+]
 LEARNED = ("agent", "agent-search", "quality")
 """Strategies that need a trained policy."""
 JudgeName = Literal["sam-iou", "stability", "agreement", "separability", "mixed"]
@@ -82,9 +84,12 @@ class FeaturesConfig:
 class MatchingConfig:
     """How target patches are compared with the reference."""
 
-    method: MatcherName = "ridge"
+    method: MatcherName = "prior"
     """nearest: GPOA's forward nearest neighbour; margin: top-5 foreground minus top-5 background similarity; soft-knn:
-    softmax-weighted reference mask; ridge: class-balanced linear classifier."""
+    softmax-weighted reference mask; ridge: class-balanced linear classifier; prior: a trained network that reads how
+    target and reference compare and answers with the probability of each pixel."""
+    prior: str | None = None
+    """prior: the file of the network; default: the one that comes with gpoa."""
     cycle_check: bool = False
     """nearest only: keep a match only if it leads back to its own class in the reference (GBMSeg)."""
     temperature: float = 0.05
@@ -146,6 +151,8 @@ class CandidatesConfig:
     """Give the bounding box of the thresholded map as SAM's box."""
     dense_gain: float = 4.0
     """Logit that one standard deviation of the score map above the threshold becomes in the mask prompt."""
+    prior_gain: float = 1.5
+    """matching.method prior: what the prior's log odds are multiplied by in the mask prompt."""
 
     def __post_init__(self) -> None:
         _check(
@@ -155,6 +162,7 @@ class CandidatesConfig:
             (self.max_positives >= self.positives, "--candidates.max-positives is below --candidates.positives"),
             (0 <= self.prune_distance < 1, f"--candidates.prune-distance {self.prune_distance}: from 0 to below 1"),
             (self.dense_gain > 0, f"--candidates.dense-gain {self.dense_gain}: must be above 0"),
+            (self.prior_gain > 0, f"--candidates.prior-gain {self.prior_gain}: must be above 0"),
         )
 
 
@@ -335,6 +343,64 @@ class TrainConfig:
             (self.quality_masks >= 2, f"--train.quality-masks {self.quality_masks}: at least 2"),
             (self.eval_every >= 1, f"--train.eval-every {self.eval_every}: at least 1"),
             (self.workers >= 1, f"--train.workers {self.workers}: at least 1"),
+        )
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Sizes of the prior's network."""
+
+    width: int = 48
+    """Channels at 32 x 32."""
+    middle_width: int = 24
+    """Channels at 64 x 64."""
+    half_width: int = 16
+    """Channels at 128 x 128."""
+    fine_width: int = 8
+    """Channels at 256 x 256."""
+    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
+    """Dilation of each residual block at 32 x 32."""
+
+    def __post_init__(self) -> None:
+        widths = (self.width, self.middle_width, self.half_width, self.fine_width)
+        _check((min(widths) >= 1 and bool(self.dilations), "prior: widths are at least 1, and a dilation is needed"))
+
+
+@dataclass(frozen=True)
+class PriorTrainConfig:
+    """How the prior is trained."""
+
+    updates: int = 500
+    """Updates of the network."""
+    batch: int = 12
+    """Pairs an update."""
+    learning_rate: float = 2e-3
+    """Peak of the one-cycle schedule (AdamW)."""
+    weight_decay: float = 0.05
+    """Of AdamW."""
+    ema: float = 0.99
+    """Decay of the running mean of the weights, which is what is saved for use."""
+    crop: float = 0.5
+    """Share of the batches that show a part of each image, three quarters of its side."""
+    drop_group: float = 0.15
+    """Chance that a group of coarse maps is left out of a pair."""
+    drop_level: float = 0.1
+    """Chance that all maps of the middle or of the fine level are left out of a pair."""
+    absent: float = 0.06
+    """Share of pairs whose target does not show the object."""
+    save_every: int = 25
+    """Updates between two checkpoints to go on from."""
+    seed: int = 0
+    """Seed of every random choice."""
+
+    def __post_init__(self) -> None:
+        _check(
+            (self.updates >= 1, f"--train.updates {self.updates}: at least 1"),
+            (self.batch >= 1, f"--train.batch {self.batch}: at least 1"),
+            (self.learning_rate > 0, f"--train.learning-rate {self.learning_rate}: must be above 0"),
+            (0 <= self.ema < 1, f"--train.ema {self.ema}: from 0 to below 1"),
+            (0 <= self.absent < 1, f"--train.absent {self.absent}: from 0 to below 1"),
+            (self.save_every >= 1, f"--train.save-every {self.save_every}: at least 1"),
         )
 
 

@@ -48,6 +48,7 @@ class FakeBackbones:
 
     device = "cpu"
     ahead = 1
+    joined_layers = 1
 
     def __init__(self, config: GpoaConfig, cache: EmbeddingCache | None = None) -> None:
         self.config, self.cache = config, EmbeddingCache(None)

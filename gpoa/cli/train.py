@@ -1,7 +1,7 @@
 """Trains an agent on classes of labelled images; held-out classes show whether it helps on what it never saw.
 
 The data folder holds <class>/images and <class>/masks. The run's folder gets policy.pt (the best by held-out IoU),
-last.pt (to go on from), metrics.jsonl, events/ (TensorBoard) and config.json.
+last.pt (to go on from), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h`: the prior instead.
 
 example:
   gpoa train --data classes/ --split split.json --output runs/first --train.updates 200
@@ -49,6 +49,10 @@ class Args:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
+    if argv and argv[0] == "prior":
+        from gpoa.cli.train_prior import main as train_prior
+
+        return train_prior(argv[1:])
     args = parse(Args, "train", __doc__, argv)
     from gpoa.datasets.classes import load_classes, read_split, split_classes
     from gpoa.rl.training import TrainingRun

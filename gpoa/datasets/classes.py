@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpoa.datasets.folder import LAYOUT_NAMES, pair_masks, spaced
@@ -82,6 +83,35 @@ def split_classes(
     train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts)]
     held = [LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts)]
     return train, [one for one in held if len(one.samples) > 1] or train
+
+
+def load_many(
+    folders: Sequence[Path], splits: Sequence[Path] = (), name: str = "train", limit: int = 0
+) -> list[LabelledClass]:
+    """Finds classes below several folders.
+
+    Args:
+        folders: each as in `load_classes`.
+        splits: a split file for each folder, or none at all.
+        name: which list of the split files.
+        limit: images of a class, at most, evenly spaced by name; 0 is all.
+
+    Returns:
+        The classes of all folders; classes of one name in two folders get the folder's name before theirs.
+
+    Raises:
+        DataError: a folder, a class or a list is missing, or the numbers of folders and split files differ.
+    """
+    if splits and len(splits) != len(folders):
+        raise DataError(f"{len(folders)} data folders but {len(splits)} split files; give one for each, or none")
+    lists = [read_list(path, name) for path in splits] or [None] * len(folders)
+    parts = [load_classes(folder, names, limit) for folder, names in zip(folders, lists, strict=True)]
+    known = Counter(one.name for part in parts for one in part)
+    return [
+        one if known[one.name] == 1 else replace(one, name=f"{folder.name}/{one.name}")
+        for folder, part in zip(folders, parts, strict=True)
+        for one in part
+    ]
 
 
 def read_split(path: Path, train_list: str = "train") -> dict[str, list[str]]:

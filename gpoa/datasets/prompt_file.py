@@ -8,7 +8,8 @@
     point_labels       [1 or 0, ...]
     box                [x0, y0, x1, y1] original pixels, or null
     mask_prompt        name of the array file beside it that holds `mask_prompt`, or null
-    mask_output        which of SAM's four masks: 0 the single one (default), 1 to 3 those of `multimask_output`
+    mask_output        which of SAM's four masks: 0 the single one (default), 1 to 3 those of `multimask_output`; 4 the
+                       mask prompt itself, without SAM
     patch_index        row-major patch of each point
     scores             score-map logit at each point
     confidence         expected quality in [0, 1], or null
@@ -16,7 +17,7 @@
     provenance         models, digest of the config, reference, strategy
 
 `<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its `threshold`
-and `scale`.
+and `scale`, and, from the learned prior, `detail` [256, 256] float16 log odds over the whole image.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 
 from gpoa.errors import PromptError, one_line
 from gpoa.runtime.atomic import write_atomic
-from gpoa.types import PointPrompts, ScoreMap, Size
+from gpoa.types import DENSE_OUTPUT, PointPrompts, ScoreMap, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,8 @@ def _arrays(record: PromptRecord) -> dict[str, np.ndarray]:
         arrays["score_map"] = record.score_map.values
         arrays["threshold"] = np.float32(record.score_map.threshold)
         arrays["scale"] = np.float32(record.score_map.scale)
+        if record.score_map.detail is not None:
+            arrays["detail"] = record.score_map.detail.astype(np.float16)
     return arrays
 
 
@@ -201,9 +204,9 @@ def _box(values: Any) -> np.ndarray | None:
 
 
 def _output(value: Any) -> int:
-    """0 to 3."""
-    if value not in (0, 1, 2, 3):
-        raise ValueError(f"mask_output {value!r} must be 0, 1, 2 or 3")
+    """0 to 4."""
+    if value not in (0, 1, 2, 3, DENSE_OUTPUT):
+        raise ValueError(f"mask_output {value!r} must be 0, 1, 2, 3 or 4")
     return int(value)
 
 
@@ -237,13 +240,18 @@ def _read_arrays(plain: dict[str, Any], folder: Path) -> tuple[ScoreMap | None, 
     score_map = mask_prompt = None
     arrays = _load_arrays(folder / name)
     if "score_map" in arrays:
-        score_map = ScoreMap(arrays["score_map"], float(arrays["threshold"]), float(arrays["scale"]))
+        detail = arrays["detail"].astype(np.float32) if "detail" in arrays else None
+        if detail is not None and (detail.shape != (256, 256) or not np.isfinite(detail).all()):
+            raise ValueError(f"detail must be finite and (256, 256), not {detail.shape}")
+        score_map = ScoreMap(arrays["score_map"], float(arrays["threshold"]), float(arrays["scale"]), detail)
         if score_map.values.ndim != 2 or not np.isfinite(score_map.values).all() or not score_map.scale > 0:
             raise ValueError("score_map must be a finite [rows, columns] array with a positive scale")
     if plain.get("mask_prompt") is not None:
         mask_prompt = arrays["mask_prompt"].astype(np.float32)
         if mask_prompt.shape != (256, 256) or not np.isfinite(mask_prompt).all():
             raise ValueError(f"mask_prompt must be finite and (256, 256), not {mask_prompt.shape}")
+    if plain.get("mask_output") == DENSE_OUTPUT and mask_prompt is None:
+        raise ValueError("mask_output 4 is the mask prompt itself, but there is none")
     return score_map, mask_prompt
 
 

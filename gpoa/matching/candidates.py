@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from gpoa.config import CandidatesConfig
-from gpoa.geometry import patch_centers_original, to_low_res_frame
+from gpoa.geometry import patch_centers_original, rescale_points, to_low_res_frame
 from gpoa.matching.nearest import Matches, prune_opposites
 from gpoa.types import CandidatePoints, PatchFeatures, PointPrompts, ScoreMap, Size
 
@@ -78,12 +78,31 @@ def make_candidates(
     index = np.concatenate([positive.index, negative.index]).astype(np.int64)
     labels = np.repeat([1, 0], [len(positive.index), len(negative.index)]).astype(np.int64)
     component = np.concatenate([positive.component, negative.component]).astype(np.int64)
-    xy = patch_centers_original(features)[index]
+    xy = _positions(index, labels, score_map, features)
     if config.prune_distance > 0:
         kept = prune_opposites(xy, labels, config.prune_distance * max(features.original_size))
         xy, labels, index, component = xy[kept], labels[kept], index[kept], component[kept]
     scores = score_map.logits.reshape(-1)[index]
     return CandidatePoints(xy=xy, labels=labels, patch_index=index, scores=scores, component=component)
+
+
+def _positions(index: np.ndarray, labels: np.ndarray, score_map: ScoreMap, features: PatchFeatures) -> np.ndarray:
+    """[N, 2] float32 (x, y) in original pixels of chosen cells: their centres; with a finer map, its strongest pixel in each
+    (the weakest for negatives), so that a point on a thin structure lies on it."""
+    if score_map.detail is None:
+        return patch_centers_original(features)[index]
+    rows, columns = score_map.values.shape
+    step = score_map.detail.shape[0] // rows
+    blocks = score_map.detail.reshape(rows, step, columns, step).transpose(0, 2, 1, 3).reshape(-1, step * step)[index]
+    # The middle of a block wins among equals.
+    y, x = np.divmod(np.arange(step * step), step)
+    middle = 1e-3 * ((y - (step - 1) / 2) ** 2 + (x - (step - 1) / 2) ** 2)
+    place = (np.where(labels[:, None] == 1, blocks, -blocks) - middle).argmax(axis=1)
+    row, column = np.divmod(index, columns)
+    cell = np.stack([column * step + place % step, row * step + place // step], axis=1)
+    xy = rescale_points(cell, score_map.detail.shape, features.original_size)
+    height, width = features.original_size
+    return np.clip(xy, 0, [width - 1, height - 1]).astype(np.float32)
 
 
 def _choose_positives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
@@ -141,13 +160,14 @@ def to_mask_prompt(score_map: ScoreMap, original_size: Size, gain: float, level:
     Args:
         score_map: the target's scores.
         original_size: (H, W) of the target.
-        gain: logit for one standard deviation above the threshold.
-        level: how much higher the threshold is, in standard deviations.
+        gain: logit for one unit of the score map's own logits (a standard deviation, or a unit of log odds).
+        level: how much higher the threshold is, in the same units.
 
     Returns:
         [256, 256] float32 logits, clipped to +-20 and far negative in the padding.
     """
-    logits = np.clip((score_map.logits - level) * gain, -MASK_PROMPT_LIMIT, MASK_PROMPT_LIMIT)
+    fine = score_map.logits if score_map.detail is None else score_map.detail
+    logits = np.clip((fine - level) * gain, -MASK_PROMPT_LIMIT, MASK_PROMPT_LIMIT)
     frame = to_low_res_frame(logits, original_size, padding=-MASK_PROMPT_LIMIT)
     return frame.astype(np.float16).astype(np.float32)
 
@@ -178,10 +198,10 @@ def to_prompts(
     Values are rounded as a prompt file rounds them, so that a stage run from files gives the same mask bit for bit.
     """
     found = bool((candidates.labels == 1).any())
-    size = features.original_size
+    size, gain = features.original_size, config.dense_gain if score_map.detail is None else config.prior_gain
     return PointPrompts(
         point_coords=candidates.xy.round(3),
         point_labels=candidates.labels,
         box=to_box(score_map, size) if config.box_prompt and found else None,
-        mask_prompt=to_mask_prompt(score_map, size, config.dense_gain) if config.dense_prompt and found else None,
+        mask_prompt=to_mask_prompt(score_map, size, gain) if config.dense_prompt and found else None,
     )

@@ -24,6 +24,7 @@ from gpoa.models.zoo import ZOO, DownloadSource, ModelEntry, PackageSource, Sour
 logger = logging.getLogger(__name__)
 
 _PARTIAL = ".partial"
+PRIOR_NAME = "prior.pt"
 POLICY_NAME = "graph-agent.pt"
 """The policy that comes with gpoa."""
 
@@ -74,6 +75,28 @@ def find_policy(said: str | None = None) -> Path:
         if path.is_file():
             return path
     raise ModelError(f"{clone}: the trained policy is missing; train one with `gpoa train`, or take --strategy none")
+
+
+def find_prior(said: str | None) -> Path:
+    """The file of the learned prior.
+
+    Args:
+        said: what the user said (`MatchingConfig.prior`), or None for the one that comes with gpoa.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if said is not None:
+        path = Path(said).expanduser()
+        path = path / PRIOR_NAME if path.is_dir() else path
+        if not path.is_file():
+            raise ModelError(f"--matching.prior {said}: no such file; train one with `gpoa train prior`")
+        return path
+    path = Path(__file__).resolve().parents[2] / "checkpoints" / PRIOR_NAME
+    if not path.is_file():
+        raise ModelError(f"{path}: the trained prior is missing; train one with `gpoa train prior`, or take "
+                         "--matching.method ridge")
+    return path
 
 
 def model_path(name: str, root: Path) -> Path:

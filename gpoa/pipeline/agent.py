@@ -18,7 +18,7 @@ from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.relational_maps import TargetView
 from gpoa.models.store import find_policy
 from gpoa.pipeline.backbones import Backbones
-from gpoa.pipeline.prompting import Prompter
+from gpoa.pipeline.prompting import Prompter, on_grid
 from gpoa.runtime.precision import full_id
 from gpoa.search.strategies import Optimized
 from gpoa.segmenters.embedding_tokens import embedding_tokens
@@ -140,7 +140,8 @@ def open_episode(
     """
     config, fitted = prompter.config, prompter.fitted
     features, embedding = backbones.features(image), backbones.embedding(image)
-    score_map = record.score_map if record.score_map is not None else prompter.score_map(features)
+    score_map = record.score_map if record.score_map is not None else prompter.score_map(image)
+    score_map = on_grid(score_map, features.grid_size)
     size = (image.shape[0], image.shape[1])
     other = prompter.folder_source(folder, image_digest(image), features)
     own = PromptSource(record.prompts, score_map)

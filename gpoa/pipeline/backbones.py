@@ -80,6 +80,11 @@ class Backbones:
         self._ahead: list[dict[tuple[str, str], Arrays]] = [{}, {}]
 
     @property
+    def joined_layers(self) -> int:
+        """How many layers of the feature model a token joins."""
+        return len(getattr(getattr(self.extractor, "inner", self.extractor), "layers", (1,)))
+
+    @property
     def ids(self) -> dict[str, str]:
         """The names of the weights and settings that shape tokens and masks."""
         directions = self.config.matching.debias_components

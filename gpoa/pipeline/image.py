@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpoa.config import LEARNED, GpoaConfig, StrategyName, digest
+from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName, digest
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
@@ -26,18 +26,24 @@ from gpoa.geometry import logits_to_patches
 from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.nearest import forward_matches
 from gpoa.matching.presence import presence
+from gpoa.matching.prior.maps import MIDDLE
 from gpoa.matching.reference import make_reference
+from gpoa.models.store import find_prior
 from gpoa.pipeline.agent import Agent, names_of, open_episode
 from gpoa.pipeline.backbones import Backbones
 from gpoa.pipeline.prompting import Prompter
-from gpoa.pipeline.reference import Fitted, fit_reference, read_reference, write_reference
+from gpoa.pipeline.reference import Fitted, fit_prior_reference, fit_reference, read_reference, write_reference
 from gpoa.search.judges import Evidence, make_judge
+from gpoa.search.posterior import Posterior, choose_by_posterior, prompt_sets
 from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
 from gpoa.types import PointPrompts
+
+if TYPE_CHECKING:
+    from gpoa.matching.prior.model import Prior
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
 
@@ -83,6 +89,8 @@ class ImagePipeline:
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: Fitted | None = None
         self._folder: FolderMatcher | None = None
+        self._prior: Prior | None = None
+        self._prior_digest: str | None = None
 
     @property
     def fitted(self) -> Fitted:
@@ -102,7 +110,23 @@ class ImagePipeline:
         Raises:
             DataError: `fit` was not called.
         """
-        return Prompter(self.config, self.fitted)
+        return Prompter(self.config, self.fitted, self.backbones, self.prior)
+
+    @property
+    def prior(self) -> Prior | None:
+        """The trained prior, loaded once; None where another matcher is chosen.
+
+        Raises:
+            ModelError: there is none, or it does not fit this version.
+        """
+        if self.config.matching.method != "prior":
+            return None
+        if self._prior is None:
+            from gpoa.matching.prior.model import load_prior
+
+            path = find_prior(self.config.matching.prior)
+            self._prior, self._prior_digest = load_prior(path), digest(path.read_bytes().hex())
+        return self._prior
 
     @property
     def strategy(self) -> StrategyName:
@@ -111,6 +135,9 @@ class ImagePipeline:
         Raises:
             ModelError: a policy that the user named cannot be used.
         """
+        if self.config.optimize.strategy == "auto" and self.config.matching.method == "prior":
+            posterior = self._fitted is not None and self.config.segment == SegmentConfig()
+            return "posterior" if posterior else "none"
         return self.agent.strategy(has_reference=self._fitted is not None)
 
     def fit(
@@ -135,8 +162,12 @@ class ImagePipeline:
         tokens = np.concatenate([embedding_tokens(self.backbones.embedding(image), grid) for image, _ in shots])
         self.shots = shots
         names = [image_digest(image) + image_digest(mask[..., None]) for image, mask in shots]
-        self._fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
-        self._folder = None
+        fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
+        if self.prior is not None:
+            cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
+            layers = self.backbones.joined_layers
+            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
+        self._fitted, self._folder = fitted, None
         return self
 
     def save_reference(self, path: Path) -> None:
@@ -216,7 +247,7 @@ class ImagePipeline:
         """
         fitted, config = self.fitted, self.config
         features = self.backbones.features(image)
-        score_map = self.prompter.score_map(features)
+        score_map = self.prompter.score_map(image)
         matches = None
         if config.matching.method == "nearest":
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
@@ -258,6 +289,8 @@ class ImagePipeline:
         settings = self.config.optimize
         if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
+        if self.strategy == "posterior":
+            return self._choose_by_posterior(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
         search = Search(lambda sets: decode_chosen(self.backbones.segmenter, embedding, sets), judge, settings.budget)
@@ -281,6 +314,28 @@ class ImagePipeline:
             confidence=best.score,
             provenance={**record.provenance, **how},
         )
+
+    def _choose_by_posterior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
+        """Decodes the fixed list of sets and keeps the mask that the prior expects most of."""
+        score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
+        if score_map.detail is None:
+            raise PromptError(
+                f"{record.image}: these prompts were not made with the prior; make them again with `gpoa prompts`, or choose "
+                "another --optimize.strategy"
+            )
+        settings, size = self.config.optimize, (image.shape[0], image.shape[1])
+        embedding = self.backbones.embedding(image)
+        result = choose_by_posterior(
+            prompt_sets(record.prompts, score_map, size, self.config.candidates.prior_gain),
+            lambda sets: self.backbones.segmenter.decode(embedding, sets, all_outputs=True),
+            Posterior.of(score_map, size),
+            settings.budget,
+        )
+        facts = {
+            "decoder_calls": len({id(trial.prompts.point_coords) for trial in result.trials}),
+            "start_score": round(result.trials[0].score, 5),
+        }
+        return self._improved(record, result.best, facts), result
 
     def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
         """Improves a prompt set with the trained policy and its quality head."""
@@ -330,7 +385,7 @@ class ImagePipeline:
         """Names everything that shapes the initial prompts of an image."""
         config = self.config
         return digest(
-            self.fitted.digest, self.backbones.ids, config.matching, config.threshold, config.candidates
+            self.fitted.digest, self.backbones.ids, config.matching, config.threshold, config.candidates, self._prior_digest
         )
 
     def run_digest(self) -> str:
@@ -369,6 +424,6 @@ class ImagePipeline:
         features = self.backbones.features(image)
         score_map = record.score_map
         if score_map is None and self._fitted is not None:
-            score_map = self.prompter.score_map(features)
+            score_map = self.prompter.score_map(image)
         reference = None if self._fitted is None else self._fitted.reference
         return Evidence(score_map=score_map, features=features, reference=reference)

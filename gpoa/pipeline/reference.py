@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import numpy as np
 
 from gpoa.config import MatchingConfig
 from gpoa.errors import PromptError
+from gpoa.geometry import area_mean
 from gpoa.matching.classifier import Matcher, fit_matcher
+from gpoa.matching.prior.maps import MIDDLE, PriorReference
+from gpoa.matching.prior.pixels import SIDE, to_square
 from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import reference_threshold
 from gpoa.runtime.atomic import write_atomic
@@ -28,6 +32,7 @@ class Fitted:
         matcher: tokens [P, D] -> scores [P].
         threshold: the score that segments the reference best.
         digest: names the reference images and masks.
+        prior: what the learned prior compares targets with; None where it is not used.
     """
 
     reference: Reference
@@ -35,6 +40,7 @@ class Fitted:
     matcher: Matcher
     threshold: float
     digest: str
+    prior: PriorReference | None = None
 
 
 def fit_reference(config: MatchingConfig, reference: Reference, segmenter_tokens: np.ndarray, digest: str) -> Fitted:
@@ -54,6 +60,24 @@ def fit_reference(config: MatchingConfig, reference: Reference, segmenter_tokens
         threshold=reference_threshold(matcher(reference.tokens), reference.labels),
         digest=digest,
     )
+
+
+def fit_prior_reference(
+    shots: Sequence[tuple[np.ndarray, np.ndarray]], reference: Reference, cells: Sequence[np.ndarray], layers: int
+) -> PriorReference:
+    """Fits what the learned prior compares targets with.
+
+    Args:
+        shots: (image [H, W, 3] uint8 RGB, mask [H, W] bool) of each reference.
+        reference: their labelled patches.
+        cells: [4096, C] float32 of each reference: the segmenter's embedding on 64 x 64 cells.
+        layers: how many layers a token joins.
+    """
+    shares = np.concatenate([area_mean(mask, (MIDDLE, MIDDLE)).reshape(-1) for _, mask in shots])
+    segmenter = Reference(tokens=np.concatenate(cells), foreground=shares)
+    squares = [to_square(image) for image, _ in shots]
+    masks = [area_mean(mask, (SIDE, SIDE)) for _, mask in shots]
+    return PriorReference(reference, layers, None if segmenter.labels.all() else segmenter, squares, masks)
 
 
 def write_reference(path: Path, fitted: Fitted, models: dict[str, str]) -> None:

@@ -63,6 +63,8 @@ def observation_contract(config: GpoaConfig) -> dict[str, Any]:
     for name in OBSERVED:
         values = asdict(getattr(config, name))
         sections[name] = {key: value for key, value in values.items() if key not in IGNORED.get(name, ())}
+    if config.matching.method != "prior":  # what only shapes the prior's maps
+        del sections["matching"]["prior"], sections["candidates"]["prior_gain"]
     names = {
         "node_types": NODE_TYPES,
         "node_features": NODE_FEATURES,

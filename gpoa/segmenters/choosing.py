@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpoa.config import MultimaskName
+from gpoa.geometry import LOW_RES_SIDE
 from gpoa.segmenters.base import Segmenter
-from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+from gpoa.types import DENSE_OUTPUT, ImageEmbedding, MaskPrediction, PointPrompts
 
 
 def decode_chosen(segmenter: Segmenter, embedding: ImageEmbedding, sets: Sequence[PointPrompts]) -> MaskPrediction:
@@ -20,12 +21,20 @@ def decode_chosen(segmenter: Segmenter, embedding: ImageEmbedding, sets: Sequenc
         sets: B prompt sets.
 
     Returns:
-        low_res_logits [B, 1, 256, 256] and iou_predictions [B, 1].
+        low_res_logits [B, 1, 256, 256] and iou_predictions [B, 1]; 1 for a mask prompt that is the mask itself.
     """
-    every = any(prompts.mask_output for prompts in sets)
-    prediction = segmenter.decode(embedding, sets, all_outputs=every)
-    row, output = np.arange(len(sets))[:, None], np.array([[prompts.mask_output] for prompts in sets])
-    return MaskPrediction(prediction.low_res_logits[row, output], prediction.iou_predictions[row, output])
+    asked = [prompts for prompts in sets if prompts.mask_output != DENSE_OUTPUT]
+    prediction = segmenter.decode(embedding, asked, all_outputs=any(prompts.mask_output for prompts in asked))
+    logits = np.empty((len(sets), 1, LOW_RES_SIDE, LOW_RES_SIDE), dtype=np.float32)
+    scores = np.ones((len(sets), 1), dtype=np.float32)
+    answers = zip(prediction.low_res_logits, prediction.iou_predictions, strict=True)
+    for place, prompts in enumerate(sets):
+        if prompts.mask_output == DENSE_OUTPUT:
+            logits[place, 0] = prompts.mask_prompt
+            continue
+        masks, own = next(answers)
+        logits[place, 0], scores[place, 0] = masks[prompts.mask_output], own[prompts.mask_output]
+    return MaskPrediction(logits, scores)
 
 
 def decode_masks(

@@ -1,0 +1,72 @@
+"""Trains the prior: the network that says where the object is, from how a target compares with the reference.
+
+The data folders hold <class>/images and <class>/masks. Maps of all pairs are computed once and kept in the run's folder; a
+share of the sets (the first part of a class's name) validates. The run's folder gets prior.pt, last.pt (to go on from),
+metrics.jsonl and events/ (TensorBoard).
+
+examples:
+  gpoa train prior --data classes/ --output runs/prior --train.updates 500
+  gpoa train prior --data bench/ more/ --split bench/split.json more/split.json --output runs/prior
+  gpoa run ... --matching.prior runs/prior/prior.pt
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gpoa.cli.common import CacheArgs, open_cache, parse
+from gpoa.config import GpoaConfig, PriorTrainConfig
+
+
+@dataclass(frozen=True)
+class Args:
+    """Flags of `gpoa train prior`."""
+
+    data: tuple[Path, ...]
+    """Folders of classes."""
+    output: Path = Path("runs/prior")
+    """The run's folder."""
+    split: tuple[Path, ...] = ()
+    """A JSON file for each data folder that lists the classes to use; default: all classes."""
+    list: str = "train"
+    """Which list of the split files."""
+    images: int = 4
+    """Images of a class, at most, evenly spaced by name."""
+    validation: float = 0.15
+    """Share of the sets that validate."""
+    resume: bool = False
+    """Go on from last.pt in the run's folder."""
+    config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
+    train: PriorTrainConfig = field(default_factory=PriorTrainConfig)
+    cache: CacheArgs = field(default_factory=CacheArgs)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the verb; returns the exit status."""
+    args = parse(Args, "train prior", __doc__, argv)
+    from tqdm import tqdm
+
+    from gpoa.datasets.classes import load_many
+    from gpoa.pipeline.backbones import Backbones
+    from gpoa.rl.prior_training import PriorRun
+
+    classes = load_many(args.data, args.split, args.list, args.images)
+    backbones = Backbones(args.config, open_cache(args.cache))
+    run = PriorRun(args.output, backbones, classes, args.train, args.images, args.validation)
+    quiet = not sys.stderr.isatty()
+    for _ in tqdm(run.prepare(), total=len(run.pairs.pairs), unit="pair", disable=quiet):
+        pass
+    with tqdm(total=args.train.updates, unit="update", disable=quiet) as bar:
+        for scalars in run.train(args.resume):
+            bar.update()
+            if "eval/iou" in scalars:
+                iou, mixture = scalars["eval/iou"], scalars["eval/mixture"]
+                bar.write(f"validation: IoU {iou:.3f}; {mixture:.3f} without learning")
+    print(f"prior: {args.output / 'prior.pt'}")
+    return 0
