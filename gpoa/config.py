@@ -151,7 +151,7 @@ class CandidatesConfig:
     """Give the bounding box of the thresholded map as SAM's box."""
     dense_gain: float = 4.0
     """Logit that one standard deviation of the score map above the threshold becomes in the mask prompt."""
-    prior_gain: float = 1.5
+    prior_gain: float = 4.0
     """matching.method prior: what the prior's log odds are multiplied by in the mask prompt."""
 
     def __post_init__(self) -> None:

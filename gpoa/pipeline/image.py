@@ -31,7 +31,7 @@ from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
 from gpoa.pipeline.agent import Agent, names_of, open_episode
 from gpoa.pipeline.backbones import Backbones
-from gpoa.pipeline.prompting import Prompter
+from gpoa.pipeline.prompting import Prompter, on_grid
 from gpoa.pipeline.reference import Fitted, fit_prior_reference, fit_reference, read_reference, write_reference
 from gpoa.search.judges import Evidence, make_judge
 from gpoa.search.posterior import Posterior, choose_by_posterior, prompt_sets
@@ -425,5 +425,7 @@ class ImagePipeline:
         score_map = record.score_map
         if score_map is None and self._fitted is not None:
             score_map = self.prompter.score_map(image)
+        if score_map is not None:
+            score_map = on_grid(score_map, features.grid_size)
         reference = None if self._fitted is None else self._fitted.reference
         return Evidence(score_map=score_map, features=features, reference=reference)
