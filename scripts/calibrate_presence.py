@@ -5,7 +5,7 @@ Every training class gives one reference (the first image by name). Present: oth
 classes of other sets. Prints the share of present targets called absent and of absent targets called so.
 
     python scripts/calibrate_presence.py --bench ../shared/bench
-    python scripts/calibrate_presence.py --bench ../shared/bench --policy checkpoints/graph-agent.pt --write
+    python scripts/calibrate_presence.py --bench ../shared/bench --policy gpoa/weights/graph-agent.pt --write
 
 With `--write` the level at which 2 % of the present objects are doubted goes into the policy's file.
 """
