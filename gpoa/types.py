@@ -1,7 +1,7 @@
 """The data that passes between stages.
 
-Legend: `P` patches, `D` feature width, `N` candidates, `K` points, `B` prompt sets, `M` masks a set, `H, W` image rows and
-columns. Sizes are (H, W); points are (x, y) in original pixels, integer values at pixel centres.
+Legend: `P` patches, `D` feature width, `N` candidates, `K` points, `B` prompt sets, `M` masks a set, `H, W` image rows
+and columns. Sizes are (H, W); points are (x, y) in original pixels, integer values at pixel centres.
 """
 
 from __future__ import annotations

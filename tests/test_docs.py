@@ -13,7 +13,14 @@ from gpoa.cli.main import VERBS
 from gpoa.models.zoo import ZOO
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "scripts/RESULTS.md", "gpoa/README.md", "gpoa/rl/README.md", "checkpoints/README.md", "data/README.md")
+PAGES = (
+    "README.md",
+    "scripts/RESULTS.md",
+    "gpoa/README.md",
+    "gpoa/rl/README.md",
+    "checkpoints/README.md",
+    "data/README.md",
+)
 OURS = PAGES[:-1]  # data/README.md quotes a licence note that has an address in it
 FRONT_PAGE_LINES = 150
 
@@ -30,6 +37,11 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
 
 
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    return {_slug(line.lstrip("#")) for line in page.read_text().splitlines() if line.startswith("#")}
+
+
 def _missing_links(text: str, page: Path) -> list[str]:
     """Relative links of the page's text that lead nowhere, anchors included."""
     missing = []
@@ -38,15 +50,14 @@ def _missing_links(text: str, page: Path) -> list[str]:
             continue
         name, _, anchor = target.partition("#")
         path = page.parent / name if name else page
-        if not path.exists():
-            missing.append(target)
-        elif anchor and anchor not in {_slug(line.lstrip("#")) for line in path.read_text().splitlines() if line[:1] == "#"}:
+        if not path.exists() or (anchor and anchor not in _anchors(path)):
             missing.append(target)
     return missing
 
 
 def _missing_paths(text: str) -> list[str]:
-    """Paths from the repository's root that a page names and that do not exist; folders of fetched models may be missing."""
+    """Paths from the repository's root that a page names and that do not exist; folders of fetched models may be
+    missing."""
     fetched = tuple(f"checkpoints/{name}" for name in ZOO)
     return [path for path in _PATH.findall(text) if not path.startswith(fetched) and not (ROOT / path).exists()]
 
@@ -90,7 +101,11 @@ def test_every_verb_is_on_the_front_page() -> None:
 def test_scripts_are_beside_their_results() -> None:
     """Each benchmark script is named on the page of results."""
     text = (ROOT / "scripts" / "RESULTS.md").read_text()
-    scripts = [path.name for path in sorted((ROOT / "scripts").glob("*.py")) if path.name.startswith(("benchmark_", "calibrate_"))]
+    scripts = [
+        path.name
+        for path in sorted((ROOT / "scripts").glob("*.py"))
+        if path.name.startswith(("benchmark_", "calibrate_"))
+    ]
     assert len(scripts) >= 7
     assert [name for name in scripts if f"scripts/{name}" not in text] == []
 
@@ -150,6 +165,8 @@ def test_unknown_verbs_are_seen(text: str, unknown: list[str]) -> None:
     assert _unknown_verbs(text) == unknown
 
 
-@pytest.mark.parametrize(("text", "hosts"), [("see index.example.org", ["index.example.org"]), ("a file.json, e.g. this", [])])
+@pytest.mark.parametrize(
+    ("text", "hosts"), [("see index.example.org", ["index.example.org"]), ("a file.json, e.g. this", [])]
+)
 def test_hosts_are_seen(text: str, hosts: list[str]) -> None:
     assert _HOST.findall(text) == hosts

@@ -1,7 +1,7 @@
 """The methods of a benchmark under one interface, with a meter on their models.
 
-Ours and the peers of `gpoa.baselines` get the same frozen models through a `Meter`, which counts decoder calls and seconds, so that
-no method reports its own costs.
+Ours and the peers of `gpoa.baselines` get the same frozen models through a `Meter`, which counts decoder calls and
+seconds, so that no method reports its own costs.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class _MeteredSegmenter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def decode(self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], *args: Any, **named: Any) -> MaskPrediction:
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], *args: Any, **named: Any
+    ) -> MaskPrediction:
         """See `Segmenter.decode`."""
         began = time.perf_counter()
         answer = self._segmenter.decode(embedding, prompts, *args, **named)

@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 LOST = "Where another method is better: ours, then its answer"
 
 RULES = (
-    "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired "
-    "bootstraps over images within classes (95 %).",
+    "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are "
+    "paired bootstraps over images within classes (95 %).",
     f"A win is an IoU higher by more than {TIE}; in between is a tie.",
-    "Masks are compared at the image's original size with unfiltered ground truth. An image on which a method broke scores what "
-    "an empty mask scores.",
-    "All methods use the same frozen models and the same cached embeddings; seconds include reading those, and the reference's "
-    "share.",
+    "Masks are compared at the image's original size with unfiltered ground truth. An image on which a method broke "
+    "scores what an empty mask scores.",
+    "All methods use the same frozen models and the same cached embeddings; seconds include reading those, and the "
+    "reference's share.",
 )
 
 
@@ -89,7 +89,9 @@ def present(
     methods = list(dict.fromkeys(unit.method for unit in units))
     rows = complete_rows(rows, methods)
     if not rows:
-        raise DataError(f"{output}: no image was measured with every method; run `gpoa benchmark` without --report-only")
+        raise DataError(
+            f"{output}: no image was measured with every method; run `gpoa benchmark` without --report-only"
+        )
     ours = next((name for name in OURS if name in methods), methods[0])
     plain = {group.title: _plain(group_rows(rows, group.classes), ours, methods) for group in groups}
     text = tables(rows, groups, ours, methods)
@@ -160,7 +162,8 @@ def _about(name: str) -> dict[str, str]:
 def _cases(
     rows: Sequence[Row], units: Sequence[Unit], ours: str, config: GpoaConfig, cache: EmbeddingCache | None, count: int
 ) -> list[Case]:
-    """The pictures of the report, predicted once more: our worst, median and best, then where another method beats us."""
+    """The pictures of the report, predicted once more: our worst, median and best, then where another method beats
+    us."""
     if count == 0:
         return []
     chosen = [(ours, key) for keys in choose_cases(rows, ours, count).values() for key in keys]
@@ -177,7 +180,8 @@ def _cases(
 
 
 def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
-    """For the classes that we lose most clearly, the image with the largest loss: ours, then the winner's answer to it."""
+    """For the classes that we lose most clearly, the image with the largest loss: ours, then the winner's answer to
+    it."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if len(methods) < 2:
         return []

@@ -231,7 +231,8 @@ def _measured(
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """While processes start: one thread each for the number libraries, and no notices to the authors of torch_geometric."""
+    """While processes start: one thread each for the number libraries, and no notices to the authors of
+    torch_geometric."""
     changed = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     changed["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.jit._script"
     before = {name: os.environ.get(name) for name in changed}

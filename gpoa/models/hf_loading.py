@@ -1,4 +1,5 @@
-"""Models of the library transformers from a folder: quietly, whole, and without running code that lies beside the weights."""
+"""Models of the library transformers from a folder: quietly, whole, and without running code that lies beside the
+weights."""
 
 from __future__ import annotations
 
@@ -87,7 +88,9 @@ def to_device(model: torch.nn.Module, device: str, origin: Path) -> torch.nn.Mod
     try:
         return model.to(device)
     except Exception as error:  # RuntimeError, AssertionError or an accelerator's own kind
-        raise ModelError(f"{origin}: cannot be put on {device} ({one_line(error)}); take --models.device cpu") from error
+        raise ModelError(
+            f"{origin}: cannot be put on {device} ({one_line(error)}); take --models.device cpu"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -174,7 +174,8 @@ class FolderEpisodes:
 
 
 def spread_pairs(classes: Sequence[LabelledClass], shots: int, count: int) -> list[Pair]:
-    """About `count` pairs, the same number of each class: the first images are the references, the targets evenly spaced.
+    """About `count` pairs, the same number of each class: the first images are the references, the targets evenly
+    spaced.
 
     Args:
         classes: held-out classes.

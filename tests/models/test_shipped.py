@@ -27,12 +27,15 @@ print(gpoa.__file__, path, path.is_file(), hashlib.sha256(path.read_bytes()).hex
 
 
 def _pip(*arguments: str | Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
 
 
 def _policy_seen_from(place: Path, folder: Path) -> tuple[str, Path, bool, str]:
-    """What a fresh interpreter with nothing of ours but `place` on its path finds: package, file, whether it is real, digest."""
+    """What a fresh interpreter with nothing of ours but `place` on its path finds: package, file, whether it is real,
+    digest."""
     environment = {**os.environ, "PYTHONPATH": str(place)}
     command = [sys.executable, "-c", PRINT_POLICY]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, env=environment)
