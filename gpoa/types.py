@@ -34,6 +34,17 @@ class Sample:
     image_path: Path
     mask_path: Path | None = None
 
+    @property
+    def known_mask(self) -> Path:
+        """The mask file, where there must be one.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.mask_path is None:
+            raise ValueError(f"{self.image_path}: has no mask")
+        return self.mask_path
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PatchFeatures:

@@ -201,7 +201,7 @@ def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
 def _pictures(unit: Unit, contender: Contender, stems: set[str]) -> dict[tuple[str, Key], Case]:
     """The pictures of some targets of a unit; one that cannot be made is passed over with a word."""
     shot = load_image(unit.reference.image_path)
-    mask = load_mask(unit.reference.mask_path, shot.shape[:2])
+    mask = load_mask(unit.reference.known_mask, shot.shape[:2])
     contender.prepare(shot, mask, unit.folder)
     found = {}
     for sample in (one for one in unit.folder[: unit.targets] if one.stem in stems):
@@ -216,7 +216,7 @@ def _pictures(unit: Unit, contender: Contender, stems: set[str]) -> dict[tuple[s
 def _case(unit: Unit, shot: np.ndarray, mask: np.ndarray, sample: Sample, contender: Contender) -> Case:
     """The pictures of one image."""
     image = load_image(sample.image_path)
-    truth = load_mask(sample.mask_path, image.shape[:2], allow_empty=True)
+    truth = load_mask(sample.known_mask, image.shape[:2], allow_empty=True)
     answer = contender.predict(image)
     return Case(
         class_name=unit.class_name,

@@ -64,6 +64,18 @@ class Feedback:
         """[4, h, w] float32 share of each patch that each mask covers."""
         return np.stack([reading.maps[0] for reading in self.readings]).astype(np.float32)
 
+    def logits_of(self, output: int) -> np.ndarray:
+        """[256, 256] float32 logits of one mask; ValueError while training, which does not keep them."""
+        if self.logits is None:
+            raise ValueError("an episode that is compared with the ground truth keeps no logits")
+        return self.logits[output]
+
+    def truth_of(self, output: int) -> float:
+        """Agreement of one mask with the ground truth; ValueError outside of training, where it is not known."""
+        if self.truth is None:
+            raise ValueError("the ground truth is known to episodes with `compare` only")
+        return float(self.truth[output])
+
 
 class PromptEpisode:
     """One image's nodes, its segmenter and a memory of every set that was decoded.

@@ -6,7 +6,7 @@ Our own trainer plays `PromptEpisode`s directly, many at once (`gpoa.rl.rollout`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -57,7 +57,7 @@ class PromptGraphEnv(gymnasium.Env):
         ConfigError: an episode has more than `max_nodes` nodes.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
 
     def __init__(
         self, draw: EpisodeDraw, reward: str = "iou", step_cost: float = 0.0, max_nodes: int = MAX_NODES

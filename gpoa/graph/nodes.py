@@ -305,6 +305,6 @@ def _ranks(labels: np.ndarray) -> np.ndarray:
 
 def _pad(values: np.ndarray, shape: tuple[int, ...], dtype: type, fill: float) -> np.ndarray:
     """The values at the head of an array of the given shape."""
-    out = np.full(shape, fill, dtype=dtype)
+    out: np.ndarray = np.full(shape, fill, dtype=dtype)
     out[: len(values)] = values
     return out

@@ -94,6 +94,8 @@ class TargetView:
     folder_map: ScoreMap | None = None
     image_maps: np.ndarray = field(init=False)
     """[len(IMAGE_MAPS), h, w] float32."""
+    _narrow: np.ndarray = field(init=False, repr=False)
+    _narrow_reference: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_maps", self._image_maps())

@@ -30,11 +30,12 @@ def import_transformers() -> ModuleType:
     except Exception:  # RuntimeError, OSError or ImportError, as the mismatch has it
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None  # what import and find_spec take for "not installed"
+        # What import and find_spec take for "not installed".
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
     import transformers
     from transformers.utils import import_utils
 
-    if sys.modules["torchvision"] is None:  # torch_geometric may have had transformers look for it before
+    if sys.modules.get("torchvision") is None:  # torch_geometric may have had transformers look for it before
         for known in vars(import_utils).values():
             getattr(known, "cache_clear", int)()
     return transformers

@@ -84,7 +84,7 @@ def shipped(name: str) -> Path:
     Raises:
         ModelError: there is none.
     """
-    resource = importlib.resources.files("gpoa").joinpath("weights", name)
+    resource = importlib.resources.files("gpoa").joinpath("weights").joinpath(name)
     if not resource.is_file():
         raise ModelError(f"{resource}: missing, though it comes with gpoa; install gpoa again")
     copies = contextlib.ExitStack()

@@ -202,7 +202,7 @@ class Trainer:
             ]
             for active in self._pick_masks(episode, [state.active for row in rows for state in row]):
                 parts.append(mask_parts(episode, active))
-                truth.append(episode.feedback(active).truth[episode.nodes.output(active)])
+                truth.append(episode.feedback(active).truth_of(episode.nodes.output(active)))
         batch = _mirror(stack_maps(parts), self.rng)
         wanted = torch.tensor(np.array(truth)).view(len(episodes), -1)
         if self.update_count == 0:

@@ -275,4 +275,4 @@ class TrainingRun:
 
 def _mask(sample: Sample, allow_empty: bool = False) -> np.ndarray:
     """The sample's mask, [H, W] bool."""
-    return load_mask(sample.mask_path, allow_empty=allow_empty)
+    return load_mask(sample.known_mask, allow_empty=allow_empty)

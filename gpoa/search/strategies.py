@@ -115,6 +115,7 @@ def optimize(
         The best set seen and all trials.
     """
     first = search.attempt("start", start)
+    assert first is not None  # a budget is at least one call
     STRATEGIES[strategy](start, search, rng)
     left = search.best.score > first.score + margin
     return Optimized(best=search.best if left else first, trials=search.trials)
