@@ -1,4 +1,4 @@
-"""gpoa: one labelled image and a folder of images in, a mask for every image out.
+"""gpoa: one reference image with its mask and a folder of targets in, a mask for every target out.
 
 Importing this package is light; torch and the models are loaded on first use.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["GpoaConfig", "OneShotSegmenter", "__version__"]
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The data that passes between stages.
 
-Legend: `P` patches, `D` feature width, `N` candidates, `K` points, `B` prompt sets, `M` masks a set, `H, W` image rows and
-columns. Sizes are (H, W); points are (x, y) in original pixels, integer values at pixel centres.
+Legend: `P` patches, `D` feature width, `N` candidates, `K` points, `B` prompt sets, `M` masks a set, `H, W` image rows
+and columns. Sizes are (H, W); points are (x, y) in original pixels, integer values at pixel centres.
 """
 
 from __future__ import annotations
@@ -35,6 +35,17 @@ class Sample:
     stem: str
     image_path: Path
     mask_path: Path | None = None
+
+    @property
+    def known_mask(self) -> Path:
+        """The mask file, where there must be one.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.mask_path is None:
+            raise ValueError(f"{self.image_path}: has no mask")
+        return self.mask_path
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,7 +1,7 @@
 """The proof: does the trained agent make masks better on classes that it never saw, at equal numbers of decoder calls?
 
-Start, random subsets, untrained searches, the quality head with a fixed list, the agent, and two upper bounds that know the
-ground truth, all on the same candidates of the same images with the protocol of DESIGN section 7.
+Start, random subsets, untrained searches, the quality head with a fixed list, the agent, and two upper bounds that know
+the ground truth, all on the same candidates of the same images with the protocol of DESIGN section 7.
 
     python scripts/benchmark_agent.py --bench ../shared/bench --classes quick --output runs/benchmark_agent
 
@@ -93,7 +93,8 @@ def outputs_of(episode: PromptEpisode, sets: Sequence[np.ndarray]) -> list[np.nd
 
 
 def climb(bench: Bench, budget: int, score: Score, width: int) -> tuple[np.ndarray, int]:
-    """Greedy search (width 1) or beam search over single toggles, all four outputs of each set; returns (best, calls)."""
+    """Greedy search (width 1) or beam search over single toggles, all four outputs of each set; returns (best,
+    calls)."""
     episode = bench.episode
     front = [episode.start()]
     seen = {episode.nodes.prompt_key(episode.nodes.start)}
@@ -134,8 +135,11 @@ Policies = dict[str, tuple[GraphPolicy, PolicyCard]]
 """What is put behind a method's name -> a trained policy and its card."""
 
 
-def measure(bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int, learned: Sequence[str]) -> list[tuple]:
-    """(method, iou, calls, confidence) of every method on one image; without seeds, the learned ones and the greedy bound."""
+def measure(
+    bench: Bench, policies: Policies, budgets: Sequence[int], seeds: int, learned: Sequence[str]
+) -> list[tuple]:
+    """(method, iou, calls, confidence) of every method on one image; without seeds, the learned ones and the greedy
+    bound."""
     episode, any_policy = bench.episode, next(iter(policies.values()))[0]
     rows = [(START, bench.final_iou(episode.nodes.start), 1, "")]
     if seeds == 0:
@@ -195,7 +199,8 @@ def run_reference(
     seeds: int,
     learned: Sequence[str],
 ) -> list[dict]:
-    """Rows of one reference; a target in which nothing is found is left out. The class's other images are the folder."""
+    """Rows of one reference; a target in which nothing is found is left out. The class's other images are the
+    folder."""
     name, reference, others = episode
     segmenter.fit(load_image(reference.image_path), truth_of(reference))
     learn_folder(segmenter, others)
@@ -215,8 +220,21 @@ def run_reference(
 
 def table(rows: list[dict], title: str) -> str:
     """One table: every method against the start."""
-    head = ("method", "IoU, classes", "IoU, sets", "gain over start (classes)", "95 %", "gain (sets)", "95 %", "worse by .02", "calls")
-    lines = [f"**{title}**: {len(by_class(rows, START))} classes, {sum(map(len, by_class(rows, START).values()))} images", ""]
+    head = (
+        "method",
+        "IoU, classes",
+        "IoU, sets",
+        "gain over start (classes)",
+        "95 %",
+        "gain (sets)",
+        "95 %",
+        "worse by .02",
+        "calls",
+    )
+    lines = [
+        f"**{title}**: {len(by_class(rows, START))} classes, {sum(map(len, by_class(rows, START).values()))} images",
+        "",
+    ]
     lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     start, start_of_sets = np.mean(list(class_means(rows, START).values())), set_mean(class_means(rows, START))
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -227,7 +245,8 @@ def table(rows: list[dict], title: str) -> str:
         calls = np.mean([float(row["calls"]) for row in rows if row["method"] == method])
         lines.append(
             f"| {method} | {mean:.3f} | {mean_of_sets:.3f} | {mean - start:+.3f} | {low:+.3f} to {high:+.3f} | "
-            f"{mean_of_sets - start_of_sets:+.3f} | {low_of_sets:+.3f} to {high_of_sets:+.3f} | {100 * share_worse(rows, method, START):.0f} % | {calls:.1f} |"
+            f"{mean_of_sets - start_of_sets:+.3f} | {low_of_sets:+.3f} to {high_of_sets:+.3f} | "
+            f"{100 * share_worse(rows, method, START):.0f} % | {calls:.1f} |"
         )
     return "\n".join(lines)
 
@@ -278,7 +297,9 @@ def main() -> int:
         config = replace(default, threshold=replace(default.threshold, presence=-1.0))
         segmenter = ImagePipeline(config)
         paths = [find_policy(said) for said in args.policies or [None]]
-        policies = {"" if place == 0 else f" [{path.stem}]": load_policy(path, config) for place, path in enumerate(paths)}
+        policies = {
+            "" if place == 0 else f" [{path.stem}]": load_policy(path, config) for place, path in enumerate(paths)
+        }
         path = args.output / f"rows-{part}.csv"
         done = {(row["class"], row["reference"]) for row in read_rows(args.output)}
         with path.open("a", newline="") as file:

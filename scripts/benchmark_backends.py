@@ -1,11 +1,11 @@
-"""Measures every segmenter x feature model that is installed here, and every faster way of running the default pair, on the
-quick classes: one reference a class, the first mask alone (one decoder call).
+"""Measures every segmenter x feature model that is installed here, and every faster way of running the default pair, on
+the quick classes: one reference a class, the first mask alone (one decoder call).
 
     python scripts/benchmark_backends.py --bench ../shared/bench
 
-The protocol is that of `benchmark_quick.py`: IoU at the original size, mean over images, classes, sets. The last columns
-hold each row against the default pair in float32: difference with its paired 95 % bootstrap over images within classes, and
-the largest change of one image's IoU.
+The protocol is that of `benchmark_quick.py`: IoU at the original size, mean over images, classes, sets. The last
+columns hold each row against the default pair in float32: difference with its paired 95 % bootstrap over images within
+classes, and the largest change of one image's IoU.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def main() -> int:
                 rows += measure(name, folder, config, episode)
         if name == DEFAULT:
             print(f"{sum(row['method'] == name for row in rows)} images of {len(classes)} classes\n")
-            print("| segmenter x feature model | IoU | against the default (95 %) | largest change |\n|---|---|---|---|")
+            print(
+                "| segmenter x feature model | IoU | against the default (95 %) | largest change |\n|---|---|---|---|"
+            )
         print(line(rows, name), flush=True)
     return 0
 

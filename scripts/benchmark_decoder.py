@@ -111,7 +111,11 @@ def agreement(ways: dict[str, Decode], cases: Sequence[PointPrompts]) -> dict[st
     want = [first(prompts) for prompts in cases]
     result = {}
     for name, way in ways.items():
-        pairs = [(mine, theirs) for prompts, all_ in zip(cases, want) for mine, theirs in zip(way(prompts), all_)]
+        pairs = [
+            (mine, theirs)
+            for prompts, all_ in zip(cases, want, strict=True)
+            for mine, theirs in zip(way(prompts), all_, strict=True)
+        ]
         worst = max(float(np.abs(mine - theirs).max()) for mine, theirs in pairs)
         result[name] = worst, float(np.mean([iou(mine > 0, theirs > 0) for mine, theirs in pairs]))
     return result

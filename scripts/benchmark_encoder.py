@@ -42,7 +42,8 @@ class Subject:
 
     Args:
         name: for the table.
-        build: makes the library's module, or for MobileSAM's encoder, which no library has, gives the path of its graph.
+        build: makes the library's module, or for MobileSAM's encoder, which no library has, gives the path of its
+            graph.
         side: of its square input, in pixels.
     """
 
@@ -139,7 +140,9 @@ def ways_of(subject: Subject, types: list[str], device: str) -> dict[str, Callab
     made, ways = subject.build(), {}
     if isinstance(made, Path):
         ways["ONNX Runtime, float32"] = partial(_run, onnx_encoder(made), "cpu", "float32")
-        return ways | {f"ours, {name}": partial(_run, torch_encoder(made, device, name), device, "float32") for name in types}
+        return ways | {
+            f"ours, {name}": partial(_run, torch_encoder(made, device, name), device, "float32") for name in types
+        }
     module = made.eval().to(device)
     for dtype in types:
         ours = keep_norms(fast_attention(copy.deepcopy(module)), dtype)

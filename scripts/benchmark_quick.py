@@ -1,8 +1,9 @@
 """Measures prompts, matchers and strategies on held-out classes with the protocol of DESIGN section 7.
 
-For each class: up to three references (first, middle, last by name), every other image is a target (20 at most). IoU at the
-original size against unfiltered masks; an absent prediction counts as an empty mask. The mean is taken over the images of
-a class, then over the classes of a set, then over the sets. Intervals are paired bootstraps over images within classes.
+For each class: up to three references (first, middle, last by name), every other image is a target (20 at most). IoU at
+the original size against unfiltered masks; an absent prediction counts as an empty mask. The mean is taken over the
+images of a class, then over the classes of a set, then over the sets. Intervals are paired bootstraps over images
+within classes.
 
     python scripts/benchmark_quick.py --bench ../shared/bench --output runs/benchmark_quick
 
@@ -41,8 +42,8 @@ BASELINE, START = "original", "start"
 
 
 def methods() -> dict[str, GpoaConfig]:
-    """What is compared: the original prompts, the matchers with one decoder call, the untrained strategies on ours; the learned
-    ones, which want a folder, are in `benchmark_agent.py`."""
+    """What is compared: the original prompts, the matchers with one decoder call, the untrained strategies on ours; the
+    learned ones, which want a folder, are in `benchmark_agent.py`."""
     default = GpoaConfig()
     once = replace(default, optimize=OptimizeConfig(strategy="none"))
     last_layer = FeaturesConfig(layers=(12,))
@@ -105,7 +106,15 @@ def measure(name: str, folder: Path, config: GpoaConfig, episode: tuple[Sample, 
 
 def table(rows: list[dict], names: list[str]) -> str:
     """The results as a Markdown table."""
-    head = ("method", "IoU, mean over sets", "over classes", "against original, 95 %", "worse than start by .02", "calls", "ms")
+    head = (
+        "method",
+        "IoU, mean over sets",
+        "over classes",
+        "against original, 95 %",
+        "worse than start by .02",
+        "calls",
+        "ms",
+    )
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in names:
         own = [row for row in rows if row["method"] == name]

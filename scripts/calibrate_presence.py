@@ -1,11 +1,11 @@
-"""Measures how well an absent object is noticed, at several levels: by the presence check (`--threshold.presence` of the
-command line), and by the quality head's expected IoU of the mask (the level that is saved in a policy's card).
+"""Measures how well an absent object is noticed, at several levels: by the presence check (`--threshold.presence` of
+the command line), and by the quality head's expected IoU of the mask (the level that is saved in a policy's card).
 
-Every training class gives one reference (the first image by name). Present: other images of the class. Absent: images of
-classes of other sets. Prints the share of present targets called absent and of absent targets called so.
+Every training class gives one reference (the first image by name). Present: other images of the class. Absent: images
+of classes of other sets. Prints the share of present targets called absent and of absent targets called so.
 
     python scripts/calibrate_presence.py --bench ../shared/bench
-    python scripts/calibrate_presence.py --bench ../shared/bench --policy checkpoints/graph-agent.pt --write
+    python scripts/calibrate_presence.py --bench ../shared/bench --policy gpoa/weights/graph-agent.pt --write
 
 With `--write` the level at which 2 % of the present objects are doubted goes into the policy's file.
 """

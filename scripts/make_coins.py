@@ -1,10 +1,10 @@
 """Makes the shipped coin set: `python scripts/make_coins.py --output data/coins` (needs scikit-image).
 
-scikit-image carries a photograph of 24 ancient coins (`skimage.data.coins`, 303 x 384 grey). Each of its four rows is cut
-in two, so no pixel is in two pictures; the first piece is the reference. Every piece is enlarged three times. The masks are
-a watershed of the gradient from sure background and sure coin, with holes filled and frayed edges opened. Where a dark
-part of a coin fell to the background, a polygon set by hand gives it back; all outlines were checked by eye at eightfold
-size.
+scikit-image carries a photograph of 24 ancient coins (`skimage.data.coins`, 303 x 384 grey). Each of its four rows is
+cut in two, so no pixel is in two pictures; the first piece is the reference. Every piece is enlarged three times. The
+masks are a watershed of the gradient from sure background and sure coin, with holes filled and frayed edges opened.
+Where a dark part of a coin fell to the background, a polygon set by hand gives it back; all outlines were checked by
+eye at eightfold size.
 """
 
 from __future__ import annotations
@@ -24,13 +24,30 @@ SURE_BACKGROUND, SURE_COIN = 30, 150
 # Parts the watershed misses, since they are as dark as the background: (x, y) corners in pixels of the photograph.
 MISSED = (
     # Row 1, coin 5: the shaded rim at the left.
-    ((257.8, 42.0), (255.8, 46.6), (254.8, 52.2), (255.2, 56.6), (256.4, 59.8), (258.8, 64.8), (262.5, 68.2),
-     (274.5, 52.2)),
+    (
+        (257.8, 42.0),
+        (255.8, 46.6),
+        (254.8, 52.2),
+        (255.2, 56.6),
+        (256.4, 59.8),
+        (258.8, 64.8),
+        (262.5, 68.2),
+        (274.5, 52.2),
+    ),
     # Row 3, coin 1: the worn top.
     ((36.2, 178.8), (39.2, 177.2), (43.0, 176.6), (46.8, 177.1), (49.9, 179.1), (46.0, 182.0), (38.0, 182.0)),
     # Row 3, coin 5: the neck below the dark groove under the chin.
-    ((283.0, 209.0), (293.4, 208.4), (292.8, 210.5), (290.8, 212.0), (288.6, 213.8), (285.8, 215.4), (282.4, 216.1),
-     (277.4, 215.6), (281.8, 211.5)),
+    (
+        (283.0, 209.0),
+        (293.4, 208.4),
+        (292.8, 210.5),
+        (290.8, 212.0),
+        (288.6, 213.8),
+        (285.8, 215.4),
+        (282.4, 216.1),
+        (277.4, 215.6),
+        (281.8, 211.5),
+    ),
 )
 
 

@@ -1,7 +1,7 @@
 """Sets gpoa up and segments the shipped sample sets: `python3 scripts/quickstart.py`.
 
 Installs into .venv, fetches the two default models on first use, segments the targets of data/bubbles and data/coins
-after one labelled example each, scores the masks, and says where the pictures are.
+with one reference image each, scores the masks, and says where the pictures are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> int:
     gpoa = [python, "-m", "gpoa"]
     for name in SETS:
         data, output = ROOT / "data" / name, ROOT / "runs" / "quickstart" / name
-        print(f"\n{name}: one labelled image, {len(list((data / 'target_image').iterdir()))} targets", flush=True)
+        print(f"\n{name}: one reference image, {len(list((data / 'target_image').iterdir()))} targets", flush=True)
         inputs = ["--reference", next((data / "reference_image").iterdir())]
         inputs += ["--mask", next((data / "reference_mask").iterdir()), "--targets", data / "target_image"]
         status = run([*gpoa, "run", *inputs, "--output", output])

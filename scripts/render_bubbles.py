@@ -1,9 +1,10 @@
 """Renders the shipped bubble set: `python scripts/render_bubbles.py --output data/bubbles`.
 
-Gas bubbles in a liquid before a bright screen, as a high-speed camera sees them: a bubble refracts the light of its outer
-part away, so it shows a dark rim around a bright middle, with the lamp's highlight on it. Lighting, focus, number and size
-vary from image to image; dust, scratches, solid particles and the channel's wall are there to be confused with. Masks are
-exact: they come from the same ellipses. The same seed gives the same bytes (with the same NumPy, SciPy and Pillow).
+Gas bubbles in a liquid before a bright screen, as a high-speed camera sees them: a bubble refracts the light of its
+outer part away, so it shows a dark rim around a bright middle, with the lamp's highlight on it. Lighting, focus, number
+and size vary from image to image; dust, scratches, solid particles and the channel's wall are there to be confused
+with. Masks are exact: they come from the same ellipses. The same seed gives the same bytes (with the same NumPy, SciPy
+and Pillow).
 
 Legend: `H, W` image rows and columns; grey values run from 0 to 255.
 """
@@ -140,7 +141,9 @@ def _draw_bubble(rng: np.random.Generator, picture: np.ndarray, light: np.ndarra
     for turn, distance, width, strength in ((0.0, 0.7, 0.07, 190), (np.pi, 0.74, 0.11, 60)):
         x = bubble.x + distance * bubble.a * np.cos(direction + turn)
         y = bubble.y + distance * bubble.b * np.sin(direction + turn)
-        spot = bubble._replace(x=x, y=y, a=width * bubble.a * 1.6, b=width * bubble.a, angle=direction + turn + np.pi / 2)
+        spot = bubble._replace(
+            x=x, y=y, a=width * bubble.a * 1.6, b=width * bubble.a, angle=direction + turn + np.pi / 2
+        )
         body += strength * np.exp(-(ellipse_radius(spot, picture.shape) ** 2))
     inside = ndimage.gaussian_filter(inside, bubble.blur)
     body = ndimage.gaussian_filter(body, bubble.blur)
@@ -152,14 +155,18 @@ def _draw_distractors(rng: np.random.Generator, picture: np.ndarray) -> np.ndarr
     """Draws what is no bubble: specks, scratches, solid particles out of focus, and sometimes the channel's wall."""
     height, width = picture.shape
     for _ in range(int(rng.integers(6, 16))):
-        speck = Bubble(rng.uniform(0, width), rng.uniform(0, height), *rng.uniform(1.2, 3.5, 2), rng.uniform(0, 3), 0, 0)
+        speck = Bubble(
+            rng.uniform(0, width), rng.uniform(0, height), *rng.uniform(1.2, 3.5, 2), rng.uniform(0, 3), 0, 0
+        )
         picture *= 1 - rng.uniform(0.3, 0.7) * np.exp(-(ellipse_radius(speck, picture.shape) ** 4))
     for _ in range(int(rng.integers(1, 4))):
         length, angle = rng.uniform(60, 220), rng.uniform(0, np.pi)
         scratch = Bubble(rng.uniform(0, width), rng.uniform(0, height), length / 2, 0.8, angle, 0, 0)
         picture *= 1 - rng.uniform(0.1, 0.3) * np.exp(-(ellipse_radius(scratch, picture.shape) ** 2))
     for _ in range(int(rng.integers(1, 4))):
-        particle = Bubble(rng.uniform(0, width), rng.uniform(0, height), *rng.uniform(9, 20, 2), rng.uniform(0, 3), 0, 0)
+        particle = Bubble(
+            rng.uniform(0, width), rng.uniform(0, height), *rng.uniform(9, 20, 2), rng.uniform(0, 3), 0, 0
+        )
         bumps = ndimage.gaussian_filter(rng.normal(0, 1, picture.shape), 6)
         solid = ellipse_radius(particle, picture.shape) + 0.25 * bumps / bumps.std() <= 1
         picture *= 1 - 0.75 * ndimage.gaussian_filter(solid.astype(float), rng.uniform(2, 4))
@@ -195,7 +202,9 @@ def main() -> int:
     args = parser.parse_args()
     size = args.size
     seeds = np.random.SeedSequence(args.seed).spawn(args.targets + 1)
-    save_scene(render_scene(np.random.default_rng(seeds[0]), size, REFERENCE_BUBBLES), args.output, "reference", "bubbles")
+    save_scene(
+        render_scene(np.random.default_rng(seeds[0]), size, REFERENCE_BUBBLES), args.output, "reference", "bubbles"
+    )
     for number, seed in enumerate(seeds[1:], start=1):
         scene = render_scene(np.random.default_rng(seed), size, TARGET_BUBBLES)
         save_scene(scene, args.output, "target", f"bubbles_{number:02d}")

@@ -1,8 +1,8 @@
 """Renders classes of images with exact masks, to train an agent on data that is all ours (or in the public domain).
 
-Every class draws one kind of object (its outline, its texture, how many) before one kind of background, with other things
-that are not the object; from image to image place, size, turn, light, blur and noise change. Textures are spectral noise,
-stripes, and, where scikit-image is installed, pieces of its CC0 and public-domain pictures.
+Every class draws one kind of object (its outline, its texture, how many) before one kind of background, with other
+things that are not the object; from image to image place, size, turn, light, blur and noise change. Textures are
+spectral noise, stripes, and, where scikit-image is installed, pieces of its CC0 and public-domain pictures.
 
     python scripts/render_classes.py --output runs/rendered --classes 40
 """

@@ -1,7 +1,8 @@
 """What every method of the benchmark offers, ours among them: `fit` on one labelled image, `predict` on others.
 
-All methods get the same frozen models, so that a difference between two of them is a difference of method. Each is written
-from its paper's description; where a paper leaves a choice open, or the models differ from the paper's, the module says so.
+All methods get the same frozen models, so that a difference between two of them is a difference of method. Each is
+written from its paper's description; where a paper leaves a choice open, or the models differ from the paper's, the
+module says so.
 """
 
 from __future__ import annotations

@@ -164,7 +164,8 @@ def suppress(masks: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarra
     Returns:
         Indices kept, highest score first.
     """
-    rows, columns = masks.any(axis=2), masks.any(axis=1)
+    rows = np.asarray(masks.any(axis=2))
+    columns = np.asarray(masks.any(axis=1))
     low = np.stack([columns.argmax(axis=1), rows.argmax(axis=1)], axis=1)
     high = np.stack(
         [columns.shape[1] - columns[:, ::-1].argmax(axis=1), rows.shape[1] - rows[:, ::-1].argmax(axis=1)], axis=1

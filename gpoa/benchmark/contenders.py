@@ -1,7 +1,7 @@
 """The methods of a benchmark under one interface, with a meter on their models.
 
-Ours and the peers of `gpoa.baselines` get the same frozen models through a `Meter`, which counts decoder calls and seconds, so that
-no method reports its own costs.
+Ours and the peers of `gpoa.baselines` get the same frozen models through a `Meter`, which counts decoder calls and
+seconds, so that no method reports its own costs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -116,7 +116,9 @@ class _MeteredSegmenter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def decode(self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], *args: Any, **named: Any) -> MaskPrediction:
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[PointPrompts], *args: Any, **named: Any
+    ) -> MaskPrediction:
         """See `Segmenter.decode`."""
         began = time.perf_counter()
         answer = self._segmenter.decode(embedding, prompts, *args, **named)
@@ -156,7 +158,7 @@ class Ours:
         chosen = replace(config.optimize, strategy=strategy, seed=seed)
         self.segmenter = ImagePipeline(replace(config, optimize=chosen), cache)
         self.meter = Meter(self.segmenter.backbones)
-        self.segmenter.backbones = self.meter
+        self.segmenter.backbones = cast(Backbones, self.meter)  # it hands on whatever it does not count
 
     def prepare(self, image: np.ndarray, mask: np.ndarray, folder: Sequence[Sample]) -> None:
         """See `Contender.prepare`."""

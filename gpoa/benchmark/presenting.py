@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 LOST = "Where another method is better: ours, then its answer"
 
 RULES = (
-    "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired "
-    "bootstraps over images within classes (95 %).",
+    "Means are taken over the images of a class, then over the classes of a set, then over the sets; intervals are "
+    "paired bootstraps over images within classes (95 %).",
     f"A win is an IoU higher by more than {TIE}; in between is a tie.",
-    "Masks are compared at the image's original size with unfiltered ground truth. An image on which a method broke scores what "
-    "an empty mask scores.",
-    "All methods use the same frozen models and the same cached embeddings; seconds include reading those, and the reference's "
-    "share.",
+    "Masks are compared at the image's original size with unfiltered ground truth. An image on which a method broke "
+    "scores what an empty mask scores.",
+    "All methods use the same frozen models and the same cached embeddings; seconds include reading those, and the "
+    "reference's share.",
 )
 
 
@@ -89,7 +89,9 @@ def present(
     methods = list(dict.fromkeys(unit.method for unit in units))
     rows = complete_rows(rows, methods)
     if not rows:
-        raise DataError(f"{output}: no image was measured with every method; run `gpoa benchmark` without --report-only")
+        raise DataError(
+            f"{output}: no image was measured with every method; run `gpoa benchmark` without --report-only"
+        )
     ours = next((name for name in OURS if name in methods), methods[0])
     plain = {group.title: _plain(group_rows(rows, group.classes), ours, methods) for group in groups}
     text = tables(rows, groups, ours, methods)
@@ -160,7 +162,8 @@ def _about(name: str) -> dict[str, str]:
 def _cases(
     rows: Sequence[Row], units: Sequence[Unit], ours: str, config: GpoaConfig, cache: EmbeddingCache | None, count: int
 ) -> list[Case]:
-    """The pictures of the report, predicted once more: our worst, median and best, then where another method beats us."""
+    """The pictures of the report, predicted once more: our worst, median and best, then where another method beats
+    us."""
     if count == 0:
         return []
     chosen = [(ours, key) for keys in choose_cases(rows, ours, count).values() for key in keys]
@@ -177,7 +180,8 @@ def _cases(
 
 
 def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
-    """For the classes that we lose most clearly, the image with the largest loss: ours, then the winner's answer to it."""
+    """For the classes that we lose most clearly, the image with the largest loss: ours, then the winner's answer to
+    it."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if len(methods) < 2:
         return []
@@ -197,7 +201,7 @@ def _lost(rows: Sequence[Row], ours: str, count: int) -> list[tuple[str, Key]]:
 def _pictures(unit: Unit, contender: Contender, stems: set[str]) -> dict[tuple[str, Key], Case]:
     """The pictures of some targets of a unit; one that cannot be made is passed over with a word."""
     shot = load_image(unit.reference.image_path)
-    mask = load_mask(unit.reference.mask_path, shot.shape[:2])
+    mask = load_mask(unit.reference.known_mask, shot.shape[:2])
     contender.prepare(shot, mask, unit.folder)
     found = {}
     for sample in (one for one in unit.folder[: unit.targets] if one.stem in stems):
@@ -212,7 +216,7 @@ def _pictures(unit: Unit, contender: Contender, stems: set[str]) -> dict[tuple[s
 def _case(unit: Unit, shot: np.ndarray, mask: np.ndarray, sample: Sample, contender: Contender) -> Case:
     """The pictures of one image."""
     image = load_image(sample.image_path)
-    truth = load_mask(sample.mask_path, image.shape[:2], allow_empty=True)
+    truth = load_mask(sample.known_mask, image.shape[:2], allow_empty=True)
     answer = contender.predict(image)
     return Case(
         class_name=unit.class_name,

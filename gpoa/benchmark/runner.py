@@ -150,7 +150,7 @@ def measure(unit: Unit, contender: Contender) -> list[Row]:
     contender.meter.read()
     try:
         image = load_image(unit.reference.image_path)
-        contender.prepare(image, load_mask(unit.reference.mask_path, image.shape[:2]), unit.folder)
+        contender.prepare(image, load_mask(unit.reference.known_mask, image.shape[:2]), unit.folder)
     except Exception as error:
         logger.warning("%s on %s: %s", unit.method, unit.reference.image_path, one_line(error))
         return [_failed(unit, sample, error) for sample in unit.folder[: unit.targets]]
@@ -176,7 +176,7 @@ def measure(unit: Unit, contender: Contender) -> list[Row]:
 def _predicted(unit: Unit, sample: Sample, contender: Contender) -> Row:
     """The row of one image."""
     image = load_image(sample.image_path)
-    truth = load_mask(sample.mask_path, image.shape[:2], allow_empty=True)
+    truth = load_mask(sample.known_mask, image.shape[:2], allow_empty=True)
     began = time.perf_counter()
     answer: Answer = contender.predict(image)
     seconds, costs = time.perf_counter() - began, contender.meter.read()
@@ -197,7 +197,7 @@ def _predicted(unit: Unit, sample: Sample, contender: Contender) -> Row:
 def _failed(unit: Unit, sample: Sample, error: Exception) -> Row:
     """The row of an image that could not be done: what an empty mask scores, IoU 0, at the price of nothing."""
     try:
-        truth = load_mask(sample.mask_path, allow_empty=True)
+        truth = load_mask(sample.known_mask, allow_empty=True)
         scores = {**score_all(np.zeros_like(truth), truth), "iou": 0.0, "object_share": float(truth.mean())}
     except (GpoaError, OSError):
         scores = dict.fromkeys((*METRICS, "object_share"), 0.0)  # alike for every method
@@ -231,7 +231,8 @@ def _measured(
 
 @contextlib.contextmanager
 def _worker_environment() -> Iterator[None]:
-    """While processes start: one thread each for the number libraries, and no notices to the authors of torch_geometric."""
+    """While processes start: one thread each for the number libraries, and no notices to the authors of
+    torch_geometric."""
     changed = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     changed["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.jit._script"
     before = {name: os.environ.get(name) for name in changed}

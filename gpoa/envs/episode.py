@@ -64,6 +64,18 @@ class Feedback:
         """[4, h, w] float32 share of each patch that each mask covers."""
         return np.stack([reading.maps[0] for reading in self.readings]).astype(np.float32)
 
+    def logits_of(self, output: int) -> np.ndarray:
+        """[256, 256] float32 logits of one mask; ValueError while training, which does not keep them."""
+        if self.logits is None:
+            raise ValueError("an episode that is compared with the ground truth keeps no logits")
+        return self.logits[output]
+
+    def truth_of(self, output: int) -> float:
+        """Agreement of one mask with the ground truth; ValueError outside of training, where it is not known."""
+        if self.truth is None:
+            raise ValueError("the ground truth is known to episodes with `compare` only")
+        return float(self.truth[output])
+
 
 class PromptEpisode:
     """One image's nodes, its segmenter and a memory of every set that was decoded.
@@ -75,7 +87,8 @@ class PromptEpisode:
         decode: the segmenter on this image.
         horizon: toggles after which an episode ends.
         single_points: points may be toggled one by one, not only in groups.
-        compare: while training, scores a mask [256, 256] of logits against the ground truth; the logits are then not kept.
+        compare: while training, scores a mask [256, 256] of logits against the ground truth; the logits are then not
+            kept.
     """
 
     def __init__(
@@ -105,8 +118,8 @@ class PromptEpisode:
         return PromptState(active=self.nodes.start.copy())
 
     def legal(self, state: PromptState) -> np.ndarray:
-        """[N + 1] bool: which actions may be taken. STOP always may; a toggle may not empty the set, nor undo the last one,
-        nor change nothing."""
+        """[N + 1] bool: which actions may be taken. STOP always may; a toggle may not empty the set, nor undo the last
+        one, nor change nothing."""
         allowed = np.append(self.nodes.reachable(state.active), True)
         if not self.single_points:
             allowed[:-1] &= self.nodes.kind >= NodeKind.DENSE
@@ -162,9 +175,7 @@ class PromptEpisode:
             first = readings if known is None else known.readings  # the start itself comes first
             self._memory[key] = self._keep(logits, readings, first)
 
-    def _keep(
-        self, logits: np.ndarray, readings: tuple[MaskReading, ...], first: tuple[MaskReading, ...]
-    ) -> Feedback:
+    def _keep(self, logits: np.ndarray, readings: tuple[MaskReading, ...], first: tuple[MaskReading, ...]) -> Feedback:
         """What is remembered of an answer, `first` being the readings of the start."""
         consensus = np.mean([reading.maps[0].astype(np.float32) for reading in first], axis=0)
         origin = first[self.nodes.output(self.nodes.start)]

@@ -31,18 +31,18 @@ class PromptGraphEnv(gymnasium.Env):
     """Toggling prompt nodes of one image until SAM segments the object well.
 
     ## Observation
-    A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, features], `node_type` [max_nodes, types]
-    one-hot, `image_maps` [maps, h, w], `maps` [maps, h, w] of the current mask, `reference_maps` [maps, shots, h, w],
-    `scalars`, `differences`, `remaining` [1]; `SCHEMA` names their columns and channels. `gpoa.graph.builder.to_hetero`
-    gives the same state as PyG's `HeteroData`.
+    A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, features], `node_type` [max_nodes,
+    types] one-hot, `image_maps` [maps, h, w], `maps` [maps, h, w] of the current mask, `reference_maps` [maps, shots,
+    h, w], `scalars`, `differences`, `remaining` [1]; `SCHEMA` names their columns and channels.
+    `gpoa.graph.builder.to_hetero` gives the same state as PyG's `HeteroData`.
 
     ## Action
-    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says what
-    is legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
+    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says
+    what is legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
 
     ## Reward
-    Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of toggles
-    earns nothing but its cost.
+    Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of
+    toggles earns nothing but its cost.
 
     ## End of episode
     Terminated by STOP; truncated when the horizon is reached.
@@ -57,9 +57,11 @@ class PromptGraphEnv(gymnasium.Env):
         ConfigError: an episode has more than `max_nodes` nodes.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
 
-    def __init__(self, draw: EpisodeDraw, reward: str = "iou", step_cost: float = 0.0, max_nodes: int = MAX_NODES) -> None:
+    def __init__(
+        self, draw: EpisodeDraw, reward: str = "iou", step_cost: float = 0.0, max_nodes: int = MAX_NODES
+    ) -> None:
         self.draw, self.step_cost, self.max_nodes = draw, step_cost, max_nodes
         self.potential: Potential = POTENTIALS[reward]
         self.episode = draw(np.random.default_rng(0))

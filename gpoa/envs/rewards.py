@@ -90,10 +90,11 @@ def truth_potential(episode: PromptEpisode, state: PromptState) -> float:
 def graph_potential(episode: PromptEpisode, state: PromptState) -> float:
     """The reward without ground truth of the graph-based agents before us, as a potential.
 
-    After the five mean edge distances of GPOA (named in DESIGN 5) and the Point Prompt Optimizer (Liu et al., CVPR 2025):
-    positives should be alike and positives unlike negatives in feature space, and both should be spread over the image:
-    the mean feature distance across labels, minus that within the positives, plus the three mean physical distances (within
-    positives, within negatives, across). A mean over no pair counts as 0, so the value is defined for every set.
+    After the five mean edge distances of GPOA (named in DESIGN 5) and the Point Prompt Optimizer (Liu et al., CVPR
+    2025): positives should be alike and positives unlike negatives in feature space, and both should be spread over the
+    image: the mean feature distance across labels, minus that within the positives, plus the three mean physical
+    distances (within positives, within negatives, across). A mean over no pair counts as 0, so the value is defined for
+    every set.
     """
     distances = _distances(episode)
     points = np.flatnonzero(episode.nodes.patch_index >= 0)

@@ -1,7 +1,8 @@
 """Embeddings on disk, so that a stage that runs again costs no encoder pass.
 
-An entry's key is (digest of the decoded pixels, model id): the model id names the weights, the input size and the layers.
-Entries are safetensors files, written to a temporary name and renamed, so that two processes may share a folder.
+An entry's key is (digest of the decoded pixels, model id): the model id names the weights, the input size and the
+layers. Entries are safetensors files, written to a temporary name and renamed, so that two processes may share a
+folder.
 """
 
 from __future__ import annotations

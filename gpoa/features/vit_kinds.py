@@ -46,7 +46,7 @@ class Pixels:
         Returns:
             [1, 3, side, side] float32.
         """
-        scaled = np.asarray(stretch(image, side, self.resampling), dtype=np.float32) / 255.0
+        scaled: np.ndarray = np.asarray(stretch(image, side, self.resampling), dtype=np.float32) / 255.0
         scaled = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 

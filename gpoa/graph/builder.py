@@ -64,7 +64,9 @@ def node_features(
     names = ("score", "segmenter_score", "folder_score")
     score, other, folder = (image_maps[IMAGE_MAPS.index(name)].reshape(-1) for name in names)
     mask, logit, reproduced, contrast, segmenter = maps.reshape(len(MASK_MAPS), -1)
-    over = support @ np.stack([score, mask, logit / 10, reproduced, contrast, segmenter, other, folder], axis=1)  # [N, 8]
+    over = support @ np.stack(
+        [score, mask, logit / 10, reproduced, contrast, segmenter, other, folder], axis=1
+    )  # [N, 8]
     sign = np.where(nodes.kind == NodeKind.NEG, -1.0, 1.0)
     groups = np.flatnonzero(nodes.kind == NodeKind.GROUP)
     on = active.astype(np.float32)
@@ -164,7 +166,9 @@ def _nearest(
     return np.stack([source, target]).astype(np.int64), attributes.astype(np.float32).reshape(-1, EDGE_FEATURES)
 
 
-def _covering(nodes: PromptNodes, kinds: dict[str, np.ndarray], edge: tuple[str, str, str]) -> tuple[np.ndarray, np.ndarray]:
+def _covering(
+    nodes: PromptNodes, kinds: dict[str, np.ndarray], edge: tuple[str, str, str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges between every region and every point."""
     outward = edge[1] == "covers"
     regions, points = (kinds[edge[0]], kinds[edge[2]]) if outward else (kinds[edge[2]], kinds[edge[0]])
@@ -186,7 +190,9 @@ def _membership(
     return index.astype(np.int64), np.zeros((len(group), EDGE_FEATURES), dtype=np.float32)
 
 
-def _outputs(nodes: PromptNodes, kinds: dict[str, np.ndarray], edge: tuple[str, str, str]) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(
+    nodes: PromptNodes, kinds: dict[str, np.ndarray], edge: tuple[str, str, str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges between every dense prompt and every output."""
     source, target = (part.reshape(-1) for part in np.mgrid[0 : len(kinds[edge[0]]), 0 : len(kinds[edge[2]])])
     dense = kinds["dense"][source if edge[0] == "dense" else target]

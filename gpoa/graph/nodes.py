@@ -1,9 +1,9 @@
-"""The nodes that an agent may switch on and off: points, dense prompts at several thresholds, the box, groups of points,
-which of the decoder's four masks is taken, and whether all of these are the reference's or the folder's.
+"""The nodes that an agent may switch on and off: points, dense prompts at several thresholds, the box, groups of
+points, which of the decoder's four masks is taken, and whether all of these are the reference's or the folder's.
 
 The folder's nodes come from a second score map, in which the first masks of the other images have a say
-(`gpoa.matching.folder`). Toggling the folder node replaces the set by the one made from that map, or goes back to the start;
-only the nodes of the side that is on can be toggled.
+(`gpoa.matching.folder`). Toggling the folder node replaces the set by the one made from that map, or goes back to the
+start; only the nodes of the side that is on can be toggled.
 
 A group stands for some of the points, so that one action can change a mask that no single point would change. All nodes
 have a *support*: where on the patch grid they speak about, as weights that sum to one.
@@ -55,7 +55,8 @@ class PromptNodes:
         rank: [N] float32 in [0, 1): place among the points of its label, 0 for other nodes.
         level: [N] float32: threshold of a dense prompt, in standard deviations of the score map above its own; else 0.
         from_folder: [N] bool: made from the folder's score map.
-        members: [N, N] bool: row of a group -> its points; row of the folder -> the set it stands for; other rows are empty.
+        members: [N, N] bool: row of a group -> its points; row of the folder -> the set it stands for; other rows are
+            empty.
         support: [N, P] float32, rows sum to 1; zeros for outputs, whose masks SAM makes anew for every set.
         start: [N] bool: which nodes are active at first.
         dense_prompts: [D] mask prompts [256, 256], in the order of the dense nodes.
@@ -80,9 +81,9 @@ class PromptNodes:
         return len(self.kind)
 
     def toggle(self, active: np.ndarray, node: int) -> np.ndarray:
-        """The active set after one action: a point or the box flips; a dense prompt replaces the one that was on, or goes
-        off; an output replaces the one that was on; a group whose points are mostly on goes off, else on; the folder
-        replaces the whole set by its own, or goes back to the start.
+        """The active set after one action: a point or the box flips; a dense prompt replaces the one that was on, or
+        goes off; an output replaces the one that was on; a group whose points are mostly on goes off, else on; the
+        folder replaces the whole set by its own, or goes back to the start.
 
         Args:
             active: [N] bool.
@@ -162,12 +163,14 @@ def build_nodes(
         folder: what the reference and the other images of the folder say, on the same grid; None where there are none.
 
     Returns:
-        The nodes: positives and negatives, dense prompts, boxes, groups, the folder, outputs; of each kind the reference's
-        come before the folder's.
+        The nodes: positives and negatives, dense prompts, boxes, groups, the folder, outputs; of each kind the
+        reference's come before the folder's.
     """
     blocks = [_block(source, config, gain, size) for source in (own, folder) if source is not None]
     points = [len(block.labels) for block in blocks]
-    counts = np.array([[n, len(one.levels), int(one.box is not None), len(one.groups)] for n, one in zip(points, blocks)])
+    counts = np.array(
+        [[n, len(one.levels), int(one.box is not None), len(one.groups)] for n, one in zip(points, blocks, strict=True)]
+    )
     totals = [*counts.sum(axis=0), int(folder is not None), OUTPUTS]
     kinds = (NodeKind.POS, NodeKind.DENSE, NodeKind.BOX, NodeKind.GROUP, NodeKind.FOLDER, NodeKind.OUTPUT)
     kind = np.repeat(np.array(kinds, dtype=np.int64), totals)
@@ -265,8 +268,8 @@ def _groups(labels: np.ndarray, patches: np.ndarray, score_map: ScoreMap, config
 
 
 def _supports(nodes: PromptNodes, score_maps: list[ScoreMap]) -> np.ndarray:
-    """[N, P] where each node speaks: its patch, its mask, its box, its members. `score_maps` are the reference's and, where
-    there is one, the folder's."""
+    """[N, P] where each node speaks: its patch, its mask, its box, its members. `score_maps` are the reference's and,
+    where there is one, the folder's."""
     grid = score_maps[0].values.shape
     support = np.zeros((len(nodes), score_maps[0].values.size), dtype=np.float32)
     points = np.flatnonzero(nodes.patch_index >= 0)
@@ -302,6 +305,6 @@ def _ranks(labels: np.ndarray) -> np.ndarray:
 
 def _pad(values: np.ndarray, shape: tuple[int, ...], dtype: type, fill: float) -> np.ndarray:
     """The values at the head of an array of the given shape."""
-    out = np.full(shape, fill, dtype=dtype)
+    out: np.ndarray = np.full(shape, fill, dtype=dtype)
     out[: len(values)] = values
     return out

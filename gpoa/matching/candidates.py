@@ -25,7 +25,7 @@ MASK_PROMPT_LIMIT = 20.0
 class _Choice(NamedTuple):
     """Chosen patches (row-major) and the component of each."""
 
-    index: np.ndarray
+    patch: np.ndarray
     component: np.ndarray
 
 
@@ -75,8 +75,8 @@ def make_candidates(
     else:
         positive = _choose_positives(score_map, config)
         negative = _choose_negatives(score_map, config)
-    index = np.concatenate([positive.index, negative.index]).astype(np.int64)
-    labels = np.repeat([1, 0], [len(positive.index), len(negative.index)]).astype(np.int64)
+    index = np.concatenate([positive.patch, negative.patch]).astype(np.int64)
+    labels = np.repeat([1, 0], [len(positive.patch), len(negative.patch)]).astype(np.int64)
     component = np.concatenate([positive.component, negative.component]).astype(np.int64)
     xy = _positions(index, labels, score_map, features)
     if config.prune_distance > 0:
@@ -123,9 +123,9 @@ def _choose_positives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
         component.append(np.full(len(picked), place))
     # By rank within the component, heaviest component first: a prefix of the positives is itself a good set.
     rank = np.concatenate([np.arange(len(picked)) for picked in chosen])
-    component = np.concatenate(component)
-    order = np.lexsort((component, rank))
-    return _Choice(np.concatenate(chosen)[order], component[order])
+    of_component = np.concatenate(component)
+    order = np.lexsort((of_component, rank))
+    return _Choice(np.concatenate(chosen)[order], of_component[order])
 
 
 def _quotas(mass: np.ndarray, total: int, config: CandidatesConfig) -> np.ndarray:
@@ -141,7 +141,7 @@ def _choose_negatives(score_map: ScoreMap, config: CandidatesConfig) -> _Choice:
     if not score_map.foreground.any():
         return _Choice(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     outside = ndimage.distance_transform_edt(~score_map.foreground)
-    grid = np.stack(np.mgrid[0 : outside.shape[0], 0 : outside.shape[1]], axis=-1).reshape(-1, 2)
+    grid = np.stack(tuple(np.mgrid[0 : outside.shape[0], 0 : outside.shape[1]]), axis=-1).reshape(-1, 2)
     # Clear background first: patches just below the threshold may be object.
     weight = np.maximum(-score_map.logits, 1e-3).reshape(-1)
     distance = outside.reshape(-1)

@@ -125,6 +125,6 @@ def linear_matcher(
 
 
 def patch_shares(foreground: np.ndarray) -> np.ndarray:
-    """[R] how far each patch is foreground; where none is covered by half (a tiny object), the patches covered most stand
-    for it."""
+    """[R] how far each patch is foreground; where none is covered by half (a tiny object), the patches covered most
+    stand for it."""
     return foreground if foreground.max() >= 0.5 else foreground / foreground.max()

@@ -1,12 +1,12 @@
 """What the other images of a folder say of a target: their first masks are further, less trusted references.
 
 One labelled image shows one view of the object. The folder holds many more, and most first masks are nearly right, so a
-classifier that learns from the reference and from the first masks of the *other* images knows more of how the object varies.
-Where first masks are wrong it is misled; whether to believe it is therefore a decision for the quality head and the policy,
-which see it as one more node. (Self-training over an unlabelled set is old: Scudder 1965, Yarowsky 1995.)
+classifier that learns from the reference and from the first masks of the *other* images knows more of how the object
+varies. Where first masks are wrong it is misled; whether to believe it is therefore a decision for the quality head and
+the policy, which see it as one more node. (Self-training over an unlabelled set is old: Scudder 1965, Yarowsky 1995.)
 
-Measured on the 41 training classes of the benchmark, one reference, 8 targets: its prompts instead of the reference's own
-changed the mean IoU by +.011 over sets, the better of the two in each image by +.035.
+Measured on the 41 training classes of the benchmark, one reference, 8 targets: its prompts instead of the reference's
+own changed the mean IoU by +.011 over sets, the better of the two in each image by +.035.
 
 Legend: `R` reference patches, `P` target patches, `D` feature width.
 """
@@ -41,7 +41,9 @@ class ClassSums:
     def over(cls, tokens: np.ndarray, weight: np.ndarray) -> ClassSums:
         """Sums up tokens [P, D] with weights [P]; the products run in float32."""
         weighted = tokens * weight[:, None]
-        return cls(float(weight.sum()), weighted.sum(axis=0, dtype=np.float64), (weighted.T @ tokens).astype(np.float64))
+        return cls(
+            float(weight.sum()), weighted.sum(axis=0, dtype=np.float64), (weighted.T @ tokens).astype(np.float64)
+        )
 
     def plus(self, other: ClassSums, factor: float) -> ClassSums:
         """These sums and `factor` times others."""
@@ -59,8 +61,8 @@ class FolderMatcher:
 
     Args:
         reference: the labelled patches.
-        first_masks: image key -> (tokens [P, D] float32, foreground [P] float32 in [0, 1], the share of each patch that the
-            image's first mask covers).
+        first_masks: image key -> (tokens [P, D] float32, foreground [P] float32 in [0, 1], the share of each patch that
+            the image's first mask covers).
         trust: weight of a patch of a first mask; one of the reference weighs 1.
         penalty: L2 penalty, as in `classifier.fit_ridge`.
     """

@@ -1,8 +1,8 @@
 """How a mask differs from the first mask of its image, and what the features say of the difference.
 
-Whether a change helps is easier to tell than how good a mask is: the evidence is averaged over what was added and what was
-removed, and everything that makes the whole image easy or hard drops out. (Measured on the training classes: a linear model
-of these numbers chose better than a convolutional network that saw each mask by itself.)
+Whether a change helps is easier to tell than how good a mask is: the evidence is averaged over what was added and what
+was removed, and everything that makes the whole image easy or hard drops out. (Measured on the training classes: a
+linear model of these numbers chose better than a convolutional network that saw each mask by itself.)
 
 Legend: (h, w) patch grid.
 """
@@ -25,8 +25,9 @@ DIFFERENCES = (
     "removed",
     *(f"first_{name}" for name in _CONTEXT),
 )
-"""Change of each scalar; change of |log(area / reference area)|; sums of each evidence over what was added and over what was
-removed, and their areas, all as shares of the area of both masks together; and some scalars of the first mask."""
+"""Change of each scalar; change of |log(area / reference area)|; sums of each evidence over what was added and over
+what was removed, and their areas, all as shares of the area of both masks together; and some scalars of the first
+mask."""
 
 
 def mask_difference(

@@ -1,8 +1,8 @@
 """What can be said of a mask without ground truth, as maps on the patch grid.
 
 All maps are relational: cosines, probabilities and regression outputs between patches of the target, patches of the
-reference and the mask, never feature channels. So a network that reads them can serve classes and backbones that it never
-saw (DESIGN 5 lists the maps and what they are worth).
+reference and the mask, never feature channels. So a network that reads them can serve classes and backbones that it
+never saw (DESIGN 5 lists the maps and what they are worth).
 
 Legend: `P` target patches, `R` reference patches over `S` shots, `D` feature width, (h, w) patch grid.
 """
@@ -94,6 +94,8 @@ class TargetView:
     folder_map: ScoreMap | None = None
     image_maps: np.ndarray = field(init=False)
     """[len(IMAGE_MAPS), h, w] float32."""
+    _narrow: np.ndarray = field(init=False, repr=False)
+    _narrow_reference: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_maps", self._image_maps())
@@ -169,7 +171,9 @@ class TargetView:
         )
         over = (reproduced, contrast, segmenter_contrast)
         maps = np.stack([mask, smooth, *(part.reshape(grid) for part in over)])
-        reference_maps = np.stack([known, reverse, back_contrast, segmenter_reverse]).reshape(len(REFERENCE_MAPS), -1, *grid)
+        reference_maps = np.stack([known, reverse, back_contrast, segmenter_reverse]).reshape(
+            len(REFERENCE_MAPS), -1, *grid
+        )
         return MaskReading(
             maps.astype(np.float16), reference_maps.astype(np.float16), np.array(scalars, dtype=np.float32)
         )
@@ -178,8 +182,8 @@ class TargetView:
 def _compare(
     mask: np.ndarray, tokens: np.ndarray, known: np.ndarray, narrow: np.ndarray, narrow_known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(reproduced [P], contrast [P], reverse [R], contrast on the reference [R]) of a mask [P], from the tokens of the target
-    [P, D] and of the reference [R, D]; the ridge is fitted on the narrow ones."""
+    """(reproduced [P], contrast [P], reverse [R], contrast on the reference [R]) of a mask [P], from the tokens of the
+    target [P, D] and of the reference [R, D]; the ridge is fitted on the narrow ones."""
     if says_nothing(mask):
         return np.zeros(len(tokens)), np.zeros(len(tokens)), np.zeros(len(known)), np.zeros(len(known))
     matcher = fit_ridge(Reference(tokens=narrow, foreground=mask), RIDGE_PENALTY)
@@ -188,8 +192,8 @@ def _compare(
 
 
 def random_projection(width: int) -> np.ndarray | None:
-    """[width, 256] float32 random directions on which a ridge is fitted cheaply (Johnson and Lindenstrauss), the same in
-    every process; None where tokens are narrow already."""
+    """[width, 256] float32 random directions on which a ridge is fitted cheaply (Johnson and Lindenstrauss), the same
+    in every process; None where tokens are narrow already."""
     if width <= JUDGE_WIDTH:
         return None
     rng = np.random.default_rng(0)

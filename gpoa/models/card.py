@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def write_card(folder: Path, entry: ModelEntry, source: str, note: str) -> Model
         source=source,
         licence=entry.licence,
         upstream=entry.upstream,
-        retrieved=datetime.now(UTC).date().isoformat(),
+        retrieved=datetime.now(timezone.utc).date().isoformat(),
         files={path.name: FileRecord(sha256_of(path), path.stat().st_size) for path in paths},
         note=note,
         gpoa_version=__version__,

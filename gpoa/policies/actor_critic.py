@@ -1,8 +1,8 @@
 """The policy: heterogeneous message passing over the prompt graph, fed by a small convolutional look at the maps.
 
 Every node starts from its own features and from what the convolutions see where it speaks (its support); GATv2 layers
-(Brody et al. 2022) pass messages along all edge types, with the distances as edge features. One logit a node and one for
-STOP; the order of the nodes does not matter.
+(Brody et al. 2022) pass messages along all edge types, with the distances as edge features. One logit a node and one
+for STOP; the order of the nodes does not matter.
 
 Legend: `B` graphs, `M` nodes of the largest graph, `W` width.
 """
@@ -62,7 +62,9 @@ class ActorCritic(nn.Module):
         self.enter = nn.ModuleDict({name: nn.Linear(len(NODE_FEATURES) + map_width, width) for name in NODE_TYPES})
         self.layers = nn.ModuleList(_messages(width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
-        self.overall = nn.Sequential(nn.Linear(width + 3 * map_width + len(SCALARS) + len(DIFFERENCES) + 1, width), nn.ReLU())
+        self.overall = nn.Sequential(
+            nn.Linear(width + 3 * map_width + len(SCALARS) + len(DIFFERENCES) + 1, width), nn.ReLU()
+        )
         self.toggle = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 1))
         self.stop = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.value = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
@@ -96,7 +98,9 @@ class ActorCritic(nn.Module):
         for layer, norm in zip(self.layers, self.norms, strict=True):
             heard = layer(states, batch.edge_index, edge_attr_dict=batch.edge_attr)
             # HeteroConv leaves out the types that nobody talks to.
-            states = {name: norm(state + heard[name]) if name in heard else norm(state) for name, state in states.items()}
+            states = {
+                name: norm(state + heard[name]) if name in heard else norm(state) for name, state in states.items()
+            }
         return states
 
     def _overall(self, batch: GraphBatch, seen: Tensor, mask: Tensor, states: dict[str, Tensor]) -> Tensor:
@@ -106,14 +110,23 @@ class ActorCritic(nn.Module):
         mean = scatter(nodes, graph, dim=0, dim_size=count, reduce="mean")
         inside = (seen * mask).sum(dim=(2, 3)) / (mask.sum(dim=(2, 3)) + 0.5)
         outside = (seen * (1 - mask)).sum(dim=(2, 3)) / ((1 - mask).sum(dim=(2, 3)) + 0.5)
-        parts = [mean, inside, outside, seen.mean(dim=(2, 3)), batch.maps.scalars, batch.maps.differences, batch.remaining[:, None]]
+        parts = [
+            mean,
+            inside,
+            outside,
+            seen.mean(dim=(2, 3)),
+            batch.maps.scalars,
+            batch.maps.differences,
+            batch.remaining[:, None],
+        ]
         return self.overall(torch.cat(parts, dim=1))
 
 
 def _messages(width: int) -> HeteroConv:
     """One round of messages along every edge type."""
     return HeteroConv(
-        {edge: GATv2Conv(width, width, edge_dim=EDGE_FEATURES, add_self_loops=False) for edge in EDGE_TYPES}, aggr="mean"
+        {edge: GATv2Conv(width, width, edge_dim=EDGE_FEATURES, add_self_loops=False) for edge in EDGE_TYPES},
+        aggr="mean",
     )
 
 

@@ -63,7 +63,7 @@ def collate(observations: Sequence[Observation]) -> GraphBatch:
         own = [np.flatnonzero(item.kind == number) for item in observations]
         counts = np.array([len(part) for part in own])
         offsets[name] = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        x[name] = _cat([item.features[part] for item, part in zip(observations, own)])
+        x[name] = _cat([item.features[part] for item, part in zip(observations, own, strict=True)])
         graph[name] = torch.from_numpy(np.repeat(np.arange(len(observations)), counts))
         place[name] = _cat(own)
     for edge in EDGE_TYPES:

@@ -47,8 +47,8 @@ class PolicyCard:
 
     Args:
         models: the frozen models that it was trained with.
-        calibration: `margin` of the choice; `absent`, the expected IoU below which the object may be absent (where it was
-            measured).
+        calibration: `margin` of the choice; `absent`, the expected IoU below which the object may be absent (where it
+            was measured).
         training: plain values: data, licences, steps, seed, hardware, scores.
     """
 

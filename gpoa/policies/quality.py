@@ -26,8 +26,9 @@ GAIN_LIMIT = 0.3
 RIDGE_SHARE = 0.3
 """Penalty of the ridge, as a share of each input's sum of squares."""
 LEAST_OVERLAP = 0.1
-"""IoU (on the patch grid) with the first mask below which no gain is believed: there a linear model only extrapolates. The
-penalty was chosen on 33 of the benchmark's training classes, with the shipped policy, which was not trained on them."""
+"""IoU (on the patch grid) with the first mask below which no gain is believed: there a linear model only extrapolates.
+The penalty was chosen on 33 of the benchmark's training classes, with the shipped policy, which was not trained on
+them."""
 CHANGE = [DIFFERENCES.index("added"), DIFFERENCES.index("removed")]
 
 
@@ -114,10 +115,11 @@ class QualityNet(nn.Module):
 
 
 class GainModel(nn.Module):
-    """Predicts how much better a mask is than the first one of its image: a ridge regression that learns as data comes in.
+    """Predicts how much better a mask is than the first one of its image: a ridge regression that learns as data comes
+    in.
 
-    It keeps the sums that a least-squares fit needs, so that an update is exact, cheap, and the same after a resumed run.
-    (On the training classes it chose better than networks of the same inputs; see the README.)
+    It keeps the sums that a least-squares fit needs, so that an update is exact, cheap, and the same after a resumed
+    run. (On the training classes it chose better than networks of the same inputs; see the README.)
     """
 
     def __init__(self) -> None:
@@ -149,8 +151,8 @@ class GainModel(nn.Module):
         self.weight.copy_(torch.linalg.solve(self.gram + penalty, self.moment))
 
     def forward(self, differences: Tensor) -> Tensor:
-        """[B, len(DIFFERENCES)] -> [B] gains in [-1, 1]; 0 for a mask that is the first one, and -1 for a mask that shares
-        too little with it: there a linear model would only extrapolate."""
+        """[B, len(DIFFERENCES)] -> [B] gains in [-1, 1]; 0 for a mask that is the first one, and -1 for a mask that
+        shares too little with it: there a linear model would only extrapolate."""
         gain = (self._inputs(differences) @ self.weight).clamp(-1, 1) * self._changed(differences)
         return gain.masked_fill(1 - differences[..., CHANGE].sum(dim=-1) < LEAST_OVERLAP, -1)
 

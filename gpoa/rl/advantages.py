@@ -55,8 +55,8 @@ def generalized_advantage(
         rewards: [R, T].
         values: [R, T] expected return of each visited state.
         alive: [R, T] 1 while an episode runs; steps after its end count for nothing.
-        bootstrap: [R, T] expected return of the state after the step: 0 where the episode terminated there, the value of
-            that state where it was cut off or goes on.
+        bootstrap: [R, T] expected return of the state after the step: 0 where the episode terminated there, the value
+            of that state where it was cut off or goes on.
         gamma: discount in [0, 1].
         gae_lambda: in [0, 1]; 0 is the one-step error, 1 the return minus the value.
 

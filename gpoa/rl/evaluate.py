@@ -75,7 +75,7 @@ def evaluate_policy(
 
 
 def _truth(episode: PromptEpisode, active: np.ndarray) -> float:
-    return float(episode.feedback(active).truth[episode.nodes.output(active)])
+    return episode.feedback(active).truth_of(episode.nodes.output(active))
 
 
 def _summarize(images: dict[str, list[_Image]], margin: float) -> Evaluation:
@@ -89,4 +89,5 @@ def _summarize(images: dict[str, list[_Image]], margin: float) -> Evaluation:
             errors = abs(image.judged[place].iou - final)
             rows[name].append((start, final, image.last, max(image.truth), float(final < start - HARM), errors))
     means = np.mean([np.mean(values, axis=0) for values in rows.values()], axis=0)
-    return Evaluation(*(float(value) for value in means), margin)
+    start, final, last, best_seen, worse, error = (float(value) for value in means)
+    return Evaluation(start, final, last, best_seen, worse, error, margin)

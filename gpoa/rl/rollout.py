@@ -75,8 +75,8 @@ def epsilon_greedy(epsilon: float, generator: torch.Generator) -> Choose:
 
 
 def prefetch(executor: Executor | None, episodes: Sequence[PromptEpisode], states: Sequence[PromptState]) -> None:
-    """Decodes every set that is not known yet: those of one image in one request, several images at once where there is an
-    executor.
+    """Decodes every set that is not known yet: those of one image in one request, several images at once where there is
+    an executor.
 
     Args:
         executor: threads, or None.
@@ -119,7 +119,7 @@ def play(
     horizon = max(episode.horizon for episode in episodes)
     record = _Recorder(len(episodes), horizon + 1)
     prefetch(executor, episodes, states)
-    worth = [potential(episode, state) if potential else 0.0 for episode, state in zip(episodes, states)]
+    worth = [potential(episode, state) if potential else 0.0 for episode, state in zip(episodes, states, strict=True)]
     visited = [[state] for state in states]
     running = list(range(len(episodes)))
     while running:
@@ -129,11 +129,14 @@ def play(
             output = policy(batch)
         column = choose(output.logits, batch.legal)
         log_prob = torch.log_softmax(output.logits, dim=1)[torch.arange(len(running)), column]
-        actions = [int(c) if int(c) < batch.legal.shape[1] - 1 else episodes[row].stop for row, c in zip(running, column)]
-        for row, action in zip(running, actions):
+        actions = [
+            int(c) if int(c) < batch.legal.shape[1] - 1 else episodes[row].stop
+            for row, c in zip(running, column, strict=True)
+        ]
+        for row, action in zip(running, actions, strict=True):
             states[row] = episodes[row].step(states[row], action)
         prefetch(executor, [episodes[row] for row in running], [states[row] for row in running])
-        for place, (row, action) in enumerate(zip(running, actions)):
+        for place, (row, action) in enumerate(zip(running, actions, strict=True)):
             stopped = action == episodes[row].stop
             now = potential(episodes[row], states[row]) if potential else 0.0
             reward = now - worth[row] - (0.0 if stopped else step_cost)
@@ -170,7 +173,8 @@ class _Recorder:
         self.log_prob.append(log_prob)
 
     def finish(self, states: Sequence[PromptState], visited: list[list[PromptState]]) -> Rollouts:
-        """The rollouts. The horizon is part of what a policy sees, so reaching it terminates an episode like STOP does."""
+        """The rollouts. The horizon is part of what a policy sees, so reaching it terminates an episode like STOP
+        does."""
         longest = max(self.taken)
         values = self.values[:, :longest]
         following = torch.cat([values[:, 1:], torch.zeros(len(values), 1)], dim=1)

@@ -1,7 +1,8 @@
 """One update after another: play, learn the policy, learn the quality head, now and then look at held-out classes.
 
-A run's folder holds `config.json`, `metrics.jsonl`, `events/` (TensorBoard), `last.pt` (everything a resumed run needs) and
-`policy.pt` (the best policy by held-out IoU). On a CPU, a run with one seed always gives the same numbers, resumed or not.
+A run's folder holds `config.json`, `metrics.jsonl`, `events/` (TensorBoard), `last.pt` (everything a resumed run needs)
+and `policy.pt` (the best policy by held-out IoU). On a CPU, a run with one seed always gives the same numbers, resumed
+or not.
 
 Legend: `B` episodes, `K` rollouts of each, `R` = B * K, `M` masks of an image that the quality head learns from.
 """
@@ -133,7 +134,8 @@ class Trainer:
         return scalars
 
     def _explore(self, episodes: list[PromptEpisode]) -> list[list[PromptState]]:
-        """The first two sets of the fixed list and random other ones, for the quality head: what it will have to choose from."""
+        """The first two sets of the fixed list and random other ones, for the quality head: what it will have to choose
+        from."""
         explored = []
         for episode in episodes:
             states = [state for _, state in fixed_sets(episode)]
@@ -194,10 +196,13 @@ class Trainer:
         """The quality head learns from masks of the visited sets, all four outputs of each."""
         parts, truth = [], []
         for place, episode in enumerate(episodes):
-            rows = [*rollouts.visited[place * self.config.rollouts : (place + 1) * self.config.rollouts], explored[place]]
+            rows = [
+                *rollouts.visited[place * self.config.rollouts : (place + 1) * self.config.rollouts],
+                explored[place],
+            ]
             for active in self._pick_masks(episode, [state.active for row in rows for state in row]):
                 parts.append(mask_parts(episode, active))
-                truth.append(episode.feedback(active).truth[episode.nodes.output(active)])
+                truth.append(episode.feedback(active).truth_of(episode.nodes.output(active)))
         batch = _mirror(stack_maps(parts), self.rng)
         wanted = torch.tensor(np.array(truth)).view(len(episodes), -1)
         if self.update_count == 0:
@@ -285,7 +290,9 @@ class Trainer:
         changed = sorted(key for key in mine if mine[key] != theirs.get(key))
         if changed:
             listed = ", ".join(f"{key} was {theirs.get(key)}, now {mine[key]}" for key in changed[:4])
-            raise ConfigError(f"{path}: the run was started with other values ({listed}); start a new one, or use those")
+            raise ConfigError(
+                f"{path}: the run was started with other values ({listed}); start a new one, or use those"
+            )
         self.update_count, self.best = state["update"], state["best"]
         self.policy.load_state_dict(state["policy"])
         self.target.load_state_dict(state["target"])

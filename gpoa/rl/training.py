@@ -174,7 +174,8 @@ class FolderEpisodes:
 
 
 def spread_pairs(classes: Sequence[LabelledClass], shots: int, count: int) -> list[Pair]:
-    """About `count` pairs, the same number of each class: the first images are the references, the targets evenly spaced.
+    """About `count` pairs, the same number of each class: the first images are the references, the targets evenly
+    spaced.
 
     Args:
         classes: held-out classes.
@@ -274,4 +275,4 @@ class TrainingRun:
 
 def _mask(sample: Sample, allow_empty: bool = False) -> np.ndarray:
     """The sample's mask, [H, W] bool."""
-    return load_mask(sample.mask_path, allow_empty=allow_empty)
+    return load_mask(sample.known_mask, allow_empty=allow_empty)

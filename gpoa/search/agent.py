@@ -123,7 +123,8 @@ VISITORS: dict[str, Visitor] = {
 
 
 def fixed_sets(episode: PromptEpisode) -> Iterator[tuple[str, PromptState]]:
-    """(name, state) of the start, of the folder's set, of all that is one toggle from that, and one toggle from the start."""
+    """(name, state) of the start, of the folder's set, of all that is one toggle from that, and one toggle from the
+    start."""
     start, folders = episode.start(), np.flatnonzero(episode.nodes.kind == NodeKind.FOLDER).tolist()
     yield "start", start
     sides = [(start, "start")]
@@ -140,8 +141,8 @@ def fixed_sets(episode: PromptEpisode) -> Iterator[tuple[str, PromptState]]:
 
 
 def fixed_order(nodes: PromptNodes, active: np.ndarray) -> list[int]:
-    """Nodes that change a set, from the most to the least drastic: dense prompts by distance from the one that is on, groups,
-    the box."""
+    """Nodes that change a set, from the most to the least drastic: dense prompts by distance from the one that is on,
+    groups, the box."""
     side = nodes.reachable(active)
     dense = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.DENSE) & ~active)]
     off = [int(node) for node in np.flatnonzero(side & (nodes.kind == NodeKind.DENSE) & active)]

@@ -1,7 +1,7 @@
 """Ways to improve a prompt set without ground truth, all under one budget of decoder calls.
 
-Every strategy starts from the initial set, keeps the best set that it has seen, and therefore never ends below its start
-by its own judge. The graph agent is to be one more entry of `STRATEGIES`.
+Every strategy starts from the initial set, keeps the best set that it has seen, and therefore never ends below its
+start by its own judge. The graph agent is to be one more entry of `STRATEGIES`.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def optimize(
         The best set seen and all trials.
     """
     first = search.attempt("start", start)
+    assert first is not None  # a budget is at least one call
     STRATEGIES[strategy](start, search, rng)
     left = search.best.score > first.score + margin
     return Optimized(best=search.best if left else first, trials=search.trials)
@@ -142,7 +143,8 @@ def run_best_of_n(start: PointPrompts, search: Search, rng: np.random.Generator)
 
 
 def run_greedy(start: PointPrompts, search: Search, rng: np.random.Generator) -> None:
-    """Toggles one thing at a time (the dense prompt, the box, a third of a label's points), keeping what scores higher."""
+    """Toggles one thing at a time (the dense prompt, the box, a third of a label's points), keeping what scores
+    higher."""
     current = search.best
     while not search.exhausted:
         before = current
@@ -169,7 +171,8 @@ def keep_points(prompts: PointPrompts, index: np.ndarray) -> PointPrompts:
 
 
 def keep_first(prompts: PointPrompts, positives: int, negatives: int) -> PointPrompts:
-    """The same set with the first so many points of each label (candidates come in an order that makes this sensible)."""
+    """The same set with the first so many points of each label (candidates come in an order that makes this
+    sensible)."""
     index = [np.flatnonzero(prompts.point_labels == label)[:count] for label, count in ((1, positives), (0, negatives))]
     return keep_points(prompts, np.sort(np.concatenate(index)))
 
@@ -226,8 +229,8 @@ def toggles(start: PointPrompts, current: PointPrompts) -> Iterator[tuple[str, P
 
 def _members(start: PointPrompts, current: PointPrompts) -> np.ndarray:
     """[K] bool: which points of the start are in the current set."""
-    keys = {(*map(float, xy), int(label)) for xy, label in zip(current.point_coords, current.point_labels)}
-    points = zip(start.point_coords, start.point_labels)
+    keys = {(*map(float, xy), int(label)) for xy, label in zip(current.point_coords, current.point_labels, strict=True)}
+    points = zip(start.point_coords, start.point_labels, strict=True)
     return np.array([(*map(float, xy), int(label)) in keys for xy, label in points], dtype=bool)
 
 

@@ -18,7 +18,7 @@ def to_trials(episode: PromptEpisode, result: AgentResult) -> list[tuple[Trial, 
     Returns:
         (trial, judgement); the score of a trial is its expected IoU.
     """
-    names = {}
+    names: dict[bytes, str] = {}
     for visit in result.visits:
         names.setdefault(episode.nodes.prompt_key(visit.active), visit.name)
     trials = []
@@ -28,7 +28,7 @@ def to_trials(episode: PromptEpisode, result: AgentResult) -> list[tuple[Trial, 
         trial = Trial(
             name=name if output == episode.nodes.output(episode.nodes.start) else f"{name}, output {output}",
             prompts=episode.nodes.to_prompts(judged.active),
-            logits=feedback.logits[output],
+            logits=feedback.logits_of(output),
             predicted_iou=float(feedback.readings[output].scalars[0]),
             score=judged.iou,
         )

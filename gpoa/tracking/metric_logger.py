@@ -42,7 +42,11 @@ class MetricLogger:
     """
 
     def __init__(
-        self, folder: Path, trackers: Sequence[TrackerName] = (), config: Mapping[str, Any] | None = None, from_step: int = 0
+        self,
+        folder: Path,
+        trackers: Sequence[TrackerName] = (),
+        config: Mapping[str, Any] | None = None,
+        from_step: int = 0,
     ) -> None:
         from tensorboardX import SummaryWriter
 

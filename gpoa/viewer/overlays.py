@@ -1,4 +1,5 @@
-"""Pure drawing: masks and points on images, and contact sheets. Colours are Okabe and Ito's (safe for colour-blind eyes).
+"""Pure drawing: masks and points on images, and contact sheets. Colours are Okabe and Ito's (safe for colour-blind
+eyes).
 
 Legend: images are [H, W, 3] uint8 RGB, masks [H, W] bool, points (x, y) in original pixels.
 """
@@ -69,7 +70,7 @@ def _draw_prompts(picture: Image.Image, prompts: PointPrompts, scale_x: float, s
     draw = ImageDraw.Draw(picture)
     radius = max(2, round(max(picture.size) / 120))
     line = max(1, radius // 2)
-    for (x, y), label in zip(prompts.point_coords, prompts.point_labels):
+    for (x, y), label in zip(prompts.point_coords, prompts.point_labels, strict=True):
         x, y = (float(x) + 0.5) * scale_x, (float(y) + 0.5) * scale_y
         if label == 1:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), POSITIVE_COLOR, "white", line)
@@ -103,7 +104,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int = 4, cell: int = 320) -> I
     sheet = Image.new("RGB", (width, sum(heights) + len(rows) * (text_height + margin) + margin), "white")
     draw = ImageDraw.Draw(sheet)
     top = margin
-    for row, height in zip(rows, heights):
+    for row, height in zip(rows, heights, strict=True):
         for column, index in enumerate(row):
             left = margin + column * (cell + margin)
             sheet.paste(pictures[index], (left, top))

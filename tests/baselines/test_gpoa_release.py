@@ -32,7 +32,9 @@ def points(positives: int, negatives: int) -> PointPrompts:
 
 
 def labelled(prompts: PointPrompts) -> set[tuple[float, float, int]]:
-    return {(x, y, int(label)) for (x, y), label in zip(prompts.point_coords.tolist(), prompts.point_labels)}
+    return {
+        (x, y, int(label)) for (x, y), label in zip(prompts.point_coords.tolist(), prompts.point_labels, strict=True)
+    }
 
 
 def test_initial_points_are_all_matches_and_lie_on_their_side() -> None:

@@ -52,7 +52,7 @@ def test_every_method_answers_alike_for_a_seed_and_uses_sam_as_said(baseline: Ba
     for _ in range(2):
         models = FakeBackbones(features_config(baseline.features, GpoaConfig()))
         decode = models.segmenter.decode
-        models.segmenter.decode = lambda *a, **k: asked.append(1) or decode(*a, **k)
+        models.segmenter.decode = lambda *a, decode=decode, **k: asked.append(1) or decode(*a, **k)
         method = baseline.build(models, 7)
         method.fit(*scene((60, 90)))
         answers.append(method.predict(scene((75, 50))[0]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpoa.envs.episode import Feedback
 from gpoa.envs.observation import observe
 from gpoa.envs.rewards import POTENTIALS
 from gpoa.graph.nodes import NodeKind
@@ -124,3 +125,15 @@ def test_no_truth_at_inference():
     assert episode.feedback(episode.nodes.start).truth is None
     with pytest.raises(ValueError, match="needs ground truth"):
         POTENTIALS["iou"](episode, episode.start())
+
+
+def test_one_mask_of_an_answer() -> None:
+    logits = np.arange(4.0)[:, None, None] * np.ones((4, 256, 256))
+    played = Feedback(logits.astype(np.float32), (), np.zeros((4, 1)))
+    assert played.logits_of(2)[0, 0] == 2
+    with pytest.raises(ValueError, match="with `compare` only"):
+        played.truth_of(2)
+    trained = Feedback(None, (), np.zeros((4, 1)), np.array([0.25, 0.5, 0.75, 1.0], dtype=np.float32))
+    assert trained.truth_of(2) == 0.75
+    with pytest.raises(ValueError, match="keeps no logits"):
+        trained.logits_of(2)

@@ -83,7 +83,9 @@ def test_supports_are_weights(nodes: PromptNodes):
 
 
 def test_no_points_at_all():
-    empty = replace(make_prompts(make_features()), point_coords=np.zeros((0, 2), np.float32), point_labels=np.zeros(0, int))
+    empty = replace(
+        make_prompts(make_features()), point_coords=np.zeros((0, 2), np.float32), point_labels=np.zeros(0, int)
+    )
     from gpoa.graph.nodes import PromptSource, build_nodes
     from tests.episodes import make_score_map
 
@@ -101,10 +103,11 @@ def test_the_folder_replaces_the_whole_set():
     np.testing.assert_array_equal(made.point_coords, source.prompts.point_coords)
     assert made.mask_prompt is None  # this source gives no dense prompt
     np.testing.assert_array_equal(nodes.toggle(on, folder), nodes.start)
-    level = [node for node in _of(nodes, NodeKind.DENSE) if nodes.from_folder[node] and nodes.level[node] == 0][0]
+    dense_nodes = _of(nodes, NodeKind.DENSE)
+    level = next(node for node in dense_nodes if nodes.from_folder[node] and nodes.level[node] == 0)
     dense = nodes.to_prompts(nodes.toggle(on, level)).mask_prompt
     np.testing.assert_array_equal(dense, to_mask_prompt(source.score_map, SIZE, 4.0))
-    box = [node for node in _of(nodes, NodeKind.BOX) if nodes.from_folder[node]][0]
+    box = next(node for node in _of(nodes, NodeKind.BOX) if nodes.from_folder[node])
     np.testing.assert_array_equal(nodes.to_prompts(nodes.toggle(on, box)).box, to_box(source.score_map, SIZE))
 
 

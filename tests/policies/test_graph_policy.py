@@ -20,7 +20,9 @@ SMALL = PolicyConfig(width=8, layers=1, map_width=4, quality_width=8, members=1)
 def saved(tmp_path: Path) -> tuple[Path, GraphPolicy]:
     torch.manual_seed(0)
     policy, path = GraphPolicy(SMALL), tmp_path / "policy.pt"
-    save_policy(path, policy, GpoaConfig(), PolicyCard({"features": "f", "segmenter": "s"}, {"margin": 0.02}, {"seed": 1}))
+    save_policy(
+        path, policy, GpoaConfig(), PolicyCard({"features": "f", "segmenter": "s"}, {"margin": 0.02}, {"seed": 1})
+    )
     return path, policy
 
 
@@ -51,7 +53,9 @@ def test_another_config_is_refused(saved: tuple[Path, GraphPolicy], section: str
 
 def test_what_shapes_no_observation_may_differ(saved: tuple[Path, GraphPolicy]):
     config = GpoaConfig()
-    config = replace(config, threshold=replace(config.threshold, presence=0.1), optimize=replace(config.optimize, budget=3))
+    config = replace(
+        config, threshold=replace(config.threshold, presence=0.1), optimize=replace(config.optimize, budget=3)
+    )
     load_policy(saved[0], config)
 
 

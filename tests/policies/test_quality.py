@@ -29,7 +29,7 @@ def _batch(shots: int = 1) -> MapBatch:
 def test_ranges(head: QualityHead):
     answer = head(_batch())
     assert answer.iou.shape == answer.gain.shape == (2,)
-    assert 0 < float(answer.iou.min()) and float(answer.iou.max()) < 1
+    assert float(answer.iou.min()) > 0 and float(answer.iou.max()) < 1
 
 
 def test_a_repeated_shot_changes_nothing(head: QualityHead):
@@ -104,7 +104,12 @@ def test_judging_covers_all_outputs_once(head: QualityHead):
 
 @pytest.mark.parametrize(
     ("gains", "margin", "chosen"),
-    [((0.0, 0.02, 0.05), 0.03, 2), ((0.0, 0.02, 0.05), 0.05, 0), ((0.0, -0.1, -0.2), 0.0, 0), ((0.0, 0.04, 0.04), 0.0, 1)],
+    [
+        ((0.0, 0.02, 0.05), 0.03, 2),
+        ((0.0, 0.02, 0.05), 0.05, 0),
+        ((0.0, -0.1, -0.2), 0.0, 0),
+        ((0.0, 0.04, 0.04), 0.0, 1),
+    ],
 )
 def test_keep_best(gains: tuple, margin: float, chosen: int):
     judged = [Judged(np.zeros(1, dtype=bool), 0.5, gain) for gain in gains]

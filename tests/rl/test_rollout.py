@@ -33,7 +33,7 @@ def test_rewards_telescope(played: tuple[Rollouts, list]):
 def test_every_step_is_there_once(played: tuple[Rollouts, list]):
     rollouts, _ = played
     assert len(rollouts.observations) == int(rollouts.alive.sum()) == len(rollouts.row)
-    assert len({(int(r), int(s)) for r, s in zip(rollouts.row, rollouts.step)}) == len(rollouts.row)
+    assert len({(int(r), int(s)) for r, s in zip(rollouts.row, rollouts.step, strict=True)}) == len(rollouts.row)
     assert float((rollouts.rewards * (1 - rollouts.alive)).abs().sum()) == 0
     assert float(rollouts.bootstrap[rollouts.alive.bool()].abs().sum()) >= 0
     ends = rollouts.alive.sum(dim=1).long() - 1

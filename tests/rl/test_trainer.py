@@ -22,7 +22,15 @@ from tests.episodes import CONFIG, make_episode, make_truth
 GRAPH = replace(CONFIG, horizon=2, single_points=False, levels=(-2.0, 0.0, 0.5), box=False, component_groups=0)
 POLICY = PolicyConfig(width=16, layers=1, map_width=4, quality_width=8, members=1, stop_bias=0.0)
 TRAIN = TrainConfig(
-    updates=25, episodes=2, rollouts=8, explore=2, learning_rate=1e-2, eval_every=5, quality_masks=8, workers=1, epochs=2
+    updates=25,
+    episodes=2,
+    rollouts=8,
+    explore=2,
+    learning_rate=1e-2,
+    eval_every=5,
+    quality_masks=8,
+    workers=1,
+    epochs=2,
 )
 
 
@@ -70,7 +78,7 @@ def test_resumed_run_is_the_same_bit_for_bit(algorithm: str, tmp_path: Path):
     config = replace(TRAIN, algorithm=algorithm, updates=10)
     whole = [update.scalars for update in _trainer(tmp_path / "whole", config).run()]
     killed = _trainer(tmp_path / "killed", config)
-    for update in killed.run():
+    for _ in killed.run():
         if killed.update_count == 7:  # the last checkpoint is that of update 5
             break
     resumed = _trainer(tmp_path / "killed", config)

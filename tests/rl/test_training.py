@@ -26,7 +26,9 @@ from tests.coloured_squares import write_squares
 from tests.fake_backbones import FakeBackbones
 
 SMALL = PolicyConfig(width=8, layers=1, map_width=4, quality_width=8, members=1)
-TRAIN = TrainConfig(updates=2, episodes=2, rollouts=2, explore=2, quality_masks=4, eval_every=1, eval_budget=3, workers=1)
+TRAIN = TrainConfig(
+    updates=2, episodes=2, rollouts=2, explore=2, quality_masks=4, eval_every=1, eval_budget=3, workers=1
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,13 @@ def policy(data: Path, tmp_path: Path) -> Path:
 
 def test_a_run_leaves_everything_behind(data: Path, policy: Path):
     folder = policy.parent
-    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.jsonl", "events", "last.pt", "policy.pt"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "events",
+        "last.pt",
+        "policy.pt",
+    }
     lines = read_metrics(folder / "metrics.jsonl")
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert {"eval/start", "eval/final", "eval/fixed_final"} <= set(lines[-1]) and "train/policy_loss" in lines[-1]
@@ -62,7 +70,8 @@ def test_a_run_leaves_everything_behind(data: Path, policy: Path):
 
 
 def test_command_line_trains_and_resumes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    flags = "--train.episodes 2 --train.rollouts 2 --train.eval-every 1 --train.workers 1 --train.explore 2 --policy.members 1"
+    flags = "--train.episodes 2 --train.rollouts 2 --train.eval-every 1 --train.workers 1 --train.explore 2"
+    flags += " --policy.members 1"
     folder = tmp_path / "cli"
     command = ["train", "--data", str(data), "--output", str(folder), *flags.split()]
     assert main([*command, "--train.updates", "1"]) == 0
@@ -80,7 +89,10 @@ def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture)
 @pytest.mark.parametrize("strategy", ["agent", "agent-search", "quality"])
 def test_stages_give_the_mask_of_the_run(data: Path, policy: Path, tmp_path: Path, strategy: str):
     """prompts, optimize and segment one by one, with files between them, give the same mask as run."""
-    images, learned = data / "red" / "images", ["--strategy", strategy, "--optimize.policy", str(policy), "--budget", "4"]
+    images, learned = (
+        data / "red" / "images",
+        ["--strategy", strategy, "--optimize.policy", str(policy), "--budget", "4"],
+    )
     reference = ["--reference", str(images / "0.png"), "--mask", str(data / "red" / "masks" / "0.png")]
     targets = ["--targets", str(images / "1.png"), str(images / "2.png")]
     assert main(["run", *reference, *targets, "--output", str(tmp_path / "run"), *learned, "--trace"]) == 0
@@ -98,8 +110,14 @@ def test_stages_give_the_mask_of_the_run(data: Path, policy: Path, tmp_path: Pat
 def test_inference_needs_no_ground_truth(data: Path, policy: Path, tmp_path: Path):
     """With every target's mask file deleted the agent does the same."""
     config = GpoaConfig()
-    config = gpoa.pipeline.image.replace(config, optimize=gpoa.pipeline.image.replace(config.optimize, strategy="agent-search", policy=str(policy)))
-    before = ImagePipeline(config).fit(data / "red/images/0.png", data / "red/masks/0.png").predict(data / "red/images/1.png")
+    config = gpoa.pipeline.image.replace(
+        config, optimize=gpoa.pipeline.image.replace(config.optimize, strategy="agent-search", policy=str(policy))
+    )
+    before = (
+        ImagePipeline(config)
+        .fit(data / "red/images/0.png", data / "red/masks/0.png")
+        .predict(data / "red/images/1.png")
+    )
     reference = tmp_path / "0.png"
     shutil.copy(data / "red/masks/0.png", reference)
     shutil.rmtree(data / "red" / "masks")
@@ -110,7 +128,15 @@ def test_inference_needs_no_ground_truth(data: Path, policy: Path, tmp_path: Pat
 
 def test_policy_of_another_config_is_refused_before_any_image(data: Path, policy: Path, tmp_path: Path, capsys):
     images = data / "red" / "images"
-    command = ["run", "--reference", str(images / "0.png"), "--mask", str(data / "red/masks/0.png"), "--targets", str(images)]
+    command = [
+        "run",
+        "--reference",
+        str(images / "0.png"),
+        "--mask",
+        str(data / "red/masks/0.png"),
+        "--targets",
+        str(images),
+    ]
     options = ["--strategy", "agent", "--optimize.policy", str(policy), "--candidates.positives", "5"]
     assert main([*command, "--output", str(tmp_path / "out"), *options]) == 2
     error = capsys.readouterr().err
@@ -119,7 +145,16 @@ def test_policy_of_another_config_is_refused_before_any_image(data: Path, policy
     reference = ["--reference", str(images / "0.png"), "--mask", str(data / "red/masks/0.png")]
     assert main(["prompts", *reference, "--targets", str(images), "--output", str(tmp_path / "p")]) == 0
     capsys.readouterr()
-    stage = ["optimize", "--prompts", str(tmp_path / "p"), "--targets", str(images), "--output", str(tmp_path / "o"), *options]
+    stage = [
+        "optimize",
+        "--prompts",
+        str(tmp_path / "p"),
+        "--targets",
+        str(images),
+        "--output",
+        str(tmp_path / "o"),
+        *options,
+    ]
     assert main(stage) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -136,13 +171,18 @@ def test_auto_takes_a_policy_that_fits(data: Path, policy: Path):
     assert segmenter.strategy == "agent-search"
     made = segmenter.predict(data / "red/images/1.png").optimized.provenance
     assert made["strategy"] == "agent-search" and made["policy"] == segmenter.agent.digest
-    other = _auto(policy, segment=SegmentConfig(mode="components")).fit(data / "red/images/0.png", data / "red/masks/0.png")
+    other = _auto(policy, segment=SegmentConfig(mode="components")).fit(
+        data / "red/images/0.png", data / "red/masks/0.png"
+    )
     assert other.strategy == "none"
 
 
 def test_auto_goes_on_without_the_shipped_policy(data: Path, caplog: pytest.LogCaptureFixture):
     """It was trained with the real models; with others, or other settings, nothing is promised of it."""
-    for parts, reason in (({}, "fake-segmenter"), ({"candidates": CandidatesConfig(positives=5)}, "positives was 16, now 5")):
+    for parts, reason in (
+        ({}, "fake-segmenter"),
+        ({"candidates": CandidatesConfig(positives=5)}, "positives was 16, now 5"),
+    ):
         caplog.clear()
         segmenter = _auto(None, **parts).fit(data / "red/images/0.png", data / "red/masks/0.png")
         made = segmenter.predict(data / "red/images/1.png").optimized.provenance
@@ -178,7 +218,9 @@ def test_doubtful_masks_are_kept_and_told(data: Path, policy: Path, tmp_path: Pa
     segmenter = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
     report = run_folder(segmenter, [images / "1.png", images / "2.png"], tmp_path / "out")
     assert [item.doubtful for item in report.items] == [level > 0] * 2
-    assert ("doubtful" in report.summary()) == (doubted > 0) and (f"{doubted} doubtful" in report.summary()) == (doubted > 0)
+    assert ("doubtful" in report.summary()) == (doubted > 0) and (f"{doubted} doubtful" in report.summary()) == (
+        doubted > 0
+    )
     assert np.asarray(Image.open(tmp_path / "out" / "masks" / "1.png")).any()
     again = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
     assert sum(item.doubtful for item in run_folder(again, [images / "1.png"], tmp_path / "out").items) == (doubted > 0)
@@ -235,7 +277,12 @@ def test_pairs_are_distinct_and_never_a_target_of_itself(data: Path):
 
 def test_held_out_pairs_are_spread(data: Path):
     pairs = spread_pairs(load_classes(data), shots=1, count=4)
-    assert [(pair.name, pair.target.stem) for pair in pairs] == [("blue", "1"), ("blue", "3"), ("red", "1"), ("red", "3")]
+    assert [(pair.name, pair.target.stem) for pair in pairs] == [
+        ("blue", "1"),
+        ("blue", "3"),
+        ("red", "1"),
+        ("red", "3"),
+    ]
     assert isinstance(pairs[0], Pair)
 
 

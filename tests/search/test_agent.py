@@ -48,7 +48,9 @@ def test_deterministic(policy: GraphPolicy, visitor: str):
 
 def test_an_agent_that_stops_keeps_the_start():
     torch.manual_seed(0)
-    policy = GraphPolicy(PolicyConfig(width=8, layers=0, map_width=4, quality_width=8, members=1, stop_bias=50.0)).eval()
+    policy = GraphPolicy(
+        PolicyConfig(width=8, layers=0, map_width=4, quality_width=8, members=1, stop_bias=50.0)
+    ).eval()
     result = run_agent(policy, make_episode(), 8, "agent", 0.0)
     assert [visit.name for visit in result.visits] == ["start"]
     assert result.chosen is result.judged[0]  # the gain model has learned nothing: no gain is expected

@@ -150,7 +150,7 @@ def test_random_is_seeded() -> None:
 
 def test_random_keeps_5_to_20_points_a_label() -> None:
     outcome, _ = _run("random", _prompts(40, 3), _hashed(0), 60)
-    positives, negatives = zip(*(_labels(trial.prompts) for trial in outcome.trials[1:]))
+    positives, negatives = zip(*(_labels(trial.prompts) for trial in outcome.trials[1:]), strict=True)
     assert (min(positives), max(positives)) == RELEASE_CAP == (5, 20)  # both ends are reached in 59 draws
     assert set(negatives) == {3}  # fewer than five: all of them
     assert all(trial.prompts.mask_prompt is outcome.trials[0].prompts.mask_prompt for trial in outcome.trials)
@@ -167,9 +167,11 @@ def test_variants_are_parts_of_the_start() -> None:
     made = dict(variants(start, logits))
     assert len(made) == len(list(variants(start, logits))) > 0  # names differ
     assert (made.pop("refined").mask_prompt == 20).all()  # SAM's own mask goes back in, clipped
-    points = set(zip(map(tuple, start.point_coords.tolist()), start.point_labels.tolist()))
+    points = set(zip(map(tuple, start.point_coords.tolist()), start.point_labels.tolist(), strict=True))
     for name, prompts in made.items():
-        assert set(zip(map(tuple, prompts.point_coords.tolist()), prompts.point_labels.tolist())) <= points, name
+        assert (
+            set(zip(map(tuple, prompts.point_coords.tolist()), prompts.point_labels.tolist(), strict=True)) <= points
+        ), name
         assert prompts.mask_prompt is None or prompts.mask_prompt is start.mask_prompt, name
         assert not prompts.is_empty, name
 
@@ -203,8 +205,10 @@ def _switches(a: PointPrompts, b: PointPrompts) -> int:
     """How many of dense prompt, box and thirds of a label (three points each, of nine) differ."""
     thirds = [{(y, x // 3) for x, y in p.point_coords.astype(int).tolist()} for p in (a, b)]
     assert all(len(p.point_labels) % 3 == 0 for p in (a, b))  # thirds are switched as a whole
-    return ((a.box is None) != (b.box is None)) + ((a.mask_prompt is None) != (b.mask_prompt is None)) + len(
-        thirds[0] ^ thirds[1]
+    return (
+        ((a.box is None) != (b.box is None))
+        + ((a.mask_prompt is None) != (b.mask_prompt is None))
+        + len(thirds[0] ^ thirds[1])
     )
 
 
