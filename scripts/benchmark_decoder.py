@@ -29,7 +29,7 @@ from gpoa.geometry import to_sam_points
 from gpoa.pipeline.image import ImagePipeline
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.fast_decoder import tokens_of
-from gpoa.segmenters.sam_decoder import SamDecoder
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import ImageEmbedding, PointPrompts, Sample
 
 COINS = Path(__file__).resolve().parent.parent / "data" / "coins"
@@ -39,9 +39,10 @@ Decode = Callable[[PointPrompts], np.ndarray]
 """One prompt set -> its four masks [4, 256, 256], or one."""
 
 
-def library(decoder: SamDecoder, embedding: ImageEmbedding) -> Decode:
+def library(segmenter: PromptableSegmenter, embedding: ImageEmbedding) -> Decode:
     """The modules of `segment_anything`, as `SamPredictor.predict_torch` calls them."""
-    device, features = decoder.device, embedding.features.to(decoder.device)
+    decoder, device = segmenter.decoder, segmenter.device
+    features = embedding.features.to(device)
 
     def decode(prompts: PointPrompts) -> np.ndarray:
         size, points, boxes, masks = embedding.original_size, None, None, None
@@ -61,8 +62,8 @@ def library(decoder: SamDecoder, embedding: ImageEmbedding) -> Decode:
     return decode
 
 
-def ours(decoder: SamDecoder, embedding: ImageEmbedding) -> Decode:
-    """`SamDecoder.decode`, what it keeps of the image at hand."""
+def ours(decoder: PromptableSegmenter, embedding: ImageEmbedding) -> Decode:
+    """`PromptableSegmenter.decode`, what its decoder keeps of the image at hand."""
     return lambda prompts: decoder.decode(embedding, [prompts], all_outputs=True).low_res_logits[0]
 
 
@@ -121,7 +122,7 @@ def agreement(ways: dict[str, Decode], cases: Sequence[PointPrompts]) -> dict[st
     return result
 
 
-def compare_speed(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], repeats: int) -> None:
+def compare_speed(segmenter: ImagePipeline, decoders: dict[str, PromptableSegmenter], repeats: int) -> None:
     """Prints the table of one call, at one and at two threads."""
     image = load_image(sorted((COINS / "target_image").iterdir())[0])
     embedding, prompts = segmenter.backbones.embedding(image), segmenter.initial_prompts(image, "coins").prompts
@@ -133,7 +134,7 @@ def compare_speed(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], rep
         torch.set_num_threads(threads)
         ways = {"segment_anything": library(decoders["float32"], embedding)}
         ways |= {f"ours, {name}": ours(decoder, embedding) for name, decoder in decoders.items()}
-        export = getattr(segmenter.backbones.segmenter, "folder", Path()) / "decoder.onnx"
+        export = getattr(segmenter.backbones.segmenter.backend, "folder", Path()) / "decoder.onnx"
         if export.is_file():
             ways["ONNX Runtime"] = exported(export, embedding, threads)
         for title, case in cases.items():
@@ -144,7 +145,7 @@ def compare_speed(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], rep
                 print(f"| {threads} | {title} | {name} | {times} | {worst:.1e} | {overlap:.4f} |", flush=True)
 
 
-def compare_throughput(segmenter: ImagePipeline, decoders: dict[str, SamDecoder], repeats: int) -> None:
+def compare_throughput(segmenter: ImagePipeline, decoders: dict[str, PromptableSegmenter], repeats: int) -> None:
     """Prints prompt sets a second of a GPU in batches."""
     image = load_image(sorted((COINS / "target_image").iterdir())[0])
     embedding, prompts = segmenter.backbones.embedding(image), segmenter.initial_prompts(image, "coins").prompts
@@ -157,7 +158,7 @@ def compare_throughput(segmenter: ImagePipeline, decoders: dict[str, SamDecoder]
         print(f"| {name} | {BATCH / min(wall for wall, _ in spent) * 1e3:.0f} |", flush=True)
 
 
-def compare_masks(bench: Path, decoders: dict[str, SamDecoder], targets: int) -> None:
+def compare_masks(bench: Path, decoders: dict[str, PromptableSegmenter], targets: int) -> None:
     """Prints how much a reduced type changes masks and their IoU with the truth, on the quick classes."""
     names = json.loads((bench / "split.json").read_text())["quick"]
     rows: dict[str, list[list[float]]] = {name: [] for name in list(decoders)[1:]}
@@ -176,7 +177,9 @@ def compare_masks(bench: Path, decoders: dict[str, SamDecoder], targets: int) ->
         print(f"| {kind} | {len(same)} | {overlap} | {exact.mean():.4f} | {shift} |")
 
 
-def changes(segmenter: ImagePipeline, sample: Sample, decoders: dict[str, SamDecoder]) -> dict[str, list[float]]:
+def changes(
+    segmenter: ImagePipeline, sample: Sample, decoders: dict[str, PromptableSegmenter]
+) -> dict[str, list[float]]:
     """For every reduced type: IoU with float32's mask, IoU of both with the truth."""
     image, truth = load_image(sample.image_path), truth_of(sample)
     record, embedding = segmenter.initial_prompts(image, sample.stem), segmenter.backbones.embedding(image)
@@ -201,9 +204,11 @@ def main() -> int:
     args = parser.parse_args()
     reference, mask = (next((COINS / f"reference_{kind}").iterdir()) for kind in ("image", "mask"))
     segmenter = ImagePipeline(GpoaConfig()).fit(reference, mask)
-    device, exact = segmenter.backbones.device, segmenter.backbones.segmenter.decoder
+    device, backend = segmenter.backbones.device, segmenter.backbones.segmenter.backend
     types = ["float32", "bfloat16"] if device == "cpu" else ["float32", "bfloat16", "float16"]
-    decoders = {name: SamDecoder(exact.prompt_encoder, exact.mask_decoder, device, name) for name in types}
+    decoders = {name: PromptableSegmenter(backend, name, device) for name in types}
+    for name, decoder in decoders.items():
+        decoder.dtype = name
     if not args.skip_speed:
         compare_speed(segmenter, decoders, args.repeats)
         if device != "cpu":

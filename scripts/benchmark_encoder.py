@@ -122,7 +122,7 @@ def installed(checkpoints: str | None) -> list[Subject]:
 
 def _encoder_of(name: str, folder: Path) -> torch.nn.Module:
     """A segmenter's image encoder as its library made it."""
-    model = SEGMENTERS[name](folder, "", "cpu")._sam()
+    model = SEGMENTERS[name](folder, "", "cpu").model
     encoder = getattr(model, "vision_encoder", None) or model.image_encoder
     for module in encoder.modules():
         module.__dict__.pop("forward", None)  # ours

@@ -253,7 +253,7 @@ class Backbones:
             raise ModelError(f"--models.segmenter {models.segmenter}: unknown segmenter; known are {known}")
         segmenter = build(folder, _weights_id(folder), self.device)
         if models.precision != "float32":
-            if not hasattr(segmenter, "dtype"):
+            if getattr(segmenter, "dtype", None) is None:
                 raise ConfigError(f"--models.precision {models.precision}: {models.segmenter} decodes in float32 only")
             segmenter.dtype = models.precision
         self._reduce(segmenter, models.segmenter)
@@ -267,7 +267,7 @@ class Backbones:
         """
         asked = self.config.models.encoder_precision
         dtype = encoder_type(asked, self.device)
-        if hasattr(model, "encoder_dtype"):
+        if getattr(model, "encoder_dtype", None) is not None:
             if asked == "auto" and self.device == "cpu":
                 dtype = _fastest_type(model)
             model.encoder_dtype, model.model_id = dtype, reduced_id(model.model_id, dtype)

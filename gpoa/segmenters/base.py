@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from gpoa.runtime.memory import Batches, upload
-from gpoa.runtime.precision import reduced
-from gpoa.segmenters.preprocess import preprocess
 from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts, Size
-
-if TYPE_CHECKING:
-    import torch
-
-ENCODER_BYTES = 640 << 20
-"""What a ViT of SAM needs for one image on CUDA. Reasoned from its largest tensors, not measured; where it is too
-little, `gpoa.runtime.memory.Batches` halves the batch."""
 
 
 class Segmenter(Protocol):
@@ -61,51 +51,6 @@ def encode_many(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[Imag
     return [segmenter.encode(image) for image in images]
 
 
-def encode_in_batches(
-    images: Sequence[np.ndarray],
-    forward: Callable[[torch.Tensor], dict[str, torch.Tensor]],
-    batches: Batches,
-    dtype: str = "float32",
-) -> list[ImageEmbedding]:
-    """Embeds images by an encoder that sees SAM's padded square, as many together as the device's memory holds.
-
-    Args:
-        images: each [H, W, 3] uint8 RGB, of any sizes.
-        forward: [B, 3, 1024, 1024] float32 on the device -> `features` [B, 256, 64, 64] and what else a decoder needs.
-        batches: of the device.
-        dtype: of the encoder, see `gpoa.runtime.precision`.
-
-    Returns:
-        One embedding an image, rounded to float16 (so that a cached copy is bit-equal).
-
-    Raises:
-        ModelError: the device's memory does not hold one image.
-    """
-    return batches.run(images, lambda part: _encode_batch(part, forward, batches.device, dtype))
-
-
-def _encode_batch(
-    images: Sequence[np.ndarray], forward: Callable[[torch.Tensor], dict[str, torch.Tensor]], device: str, dtype: str
-) -> list[ImageEmbedding]:
-    """One encoder call."""
-    import torch
-
-    inputs = [preprocess(image) for image in images]
-    with torch.inference_mode(), reduced(device, dtype):
-        made = forward(upload(np.concatenate([pixels for pixels, _ in inputs]), device))
-    made = {name: value.half().cpu().float() for name, value in made.items()}
-    features = made.pop("features")
-    return [
-        ImageEmbedding(
-            features=features[i : i + 1],
-            input_size=inputs[i][1],
-            original_size=(image.shape[0], image.shape[1]),
-            extras={name: value[i : i + 1] for name, value in made.items()},
-        )
-        for i, image in enumerate(images)
-    ]
-
-
 def decode_many(
     segmenter: Segmenter,
     embeddings: Sequence[ImageEmbedding],
@@ -113,7 +58,7 @@ def decode_many(
     multimask_output: bool = False,
     all_outputs: bool = False,
 ) -> list[MaskPrediction]:
-    """Answers prompt sets on many images, in common calls where the segmenter has them (`SamDecoder.decode_many`).
+    """Answers prompt sets on many images, in common calls where the segmenter has them (`decode_many`).
 
     Args:
         segmenter: any.

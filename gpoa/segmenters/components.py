@@ -16,9 +16,9 @@ MASK_PROMPT_OUTSIDE = -20.0
 def component_prompts(prompts: PointPrompts, score_map: ScoreMap | None, original_size: Size) -> list[PointPrompts]:
     """Splits a prompt set by the components of the thresholded score map.
 
-    Each part holds one component's positives, all negatives, and the dense prompt inside of that component (grown by one
-    patch). Positives outside of every component form parts of their own; components without a positive are dropped. The
-    box spans all objects and is left out.
+    Each part holds one component's positives, all negatives, and the dense prompt inside of that component (grown by
+    one patch). Positives outside of every component form parts of their own; components without a positive are dropped.
+    The box spans all objects and is left out.
 
     Args:
         prompts: the joint set.

@@ -6,9 +6,9 @@ Legend: `C` = 256 channels, `H` = 8 heads, `N` = 64 * 64 image tokens. Weights a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     """(weight [out, in], bias [out])."""
 
 HEADS = 8
+Module = Any
+"""A torch module; torch itself declares each of its attributes as a tensor or a module, whatever it is."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,7 +43,7 @@ class Layer:
     self_attention: tuple[Linear, ...]
     query: Linear
     out: Linear
-    mlp: tuple[Linear, Linear]
+    mlp: tuple[Linear, ...]
     key: torch.Tensor
     value: Linear
     norms: tuple[Linear, ...]
@@ -93,7 +95,7 @@ class LastWeights:
     places: torch.Tensor
     out: Linear
     norm: Linear
-    upscaling: tuple[Linear, Linear, Linear]
+    upscaling: tuple[Linear, ...]
     hyper: tuple[Linear, ...]
     iou: tuple[Linear, ...]
     output_tokens: torch.Tensor
@@ -120,9 +122,7 @@ class DecoderWeights:
     last: LastWeights
 
 
-def read_weights(
-    prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, dtype: torch.dtype
-) -> DecoderWeights:
+def read_weights(prompt_encoder: Module, mask_decoder: Module, dtype: torch.dtype) -> DecoderWeights:
     """Folds the weights of `segment_anything`'s modules.
 
     Args:
@@ -158,7 +158,7 @@ def read_weights(
         )
 
 
-def _read_prompts(module: torch.nn.Module) -> PromptWeights:
+def _read_prompts(module: Module) -> PromptWeights:
     """What embeds prompts."""
     import torch
 
@@ -176,7 +176,7 @@ def _read_prompts(module: torch.nn.Module) -> PromptWeights:
     )
 
 
-def _read_layer(block: torch.nn.Module, places: torch.Tensor, next_bias: torch.Tensor) -> Layer:
+def _read_layer(block: Module, places: torch.Tensor, next_bias: torch.Tensor) -> Layer:
     """One two-way block; `next_bias` [C] goes into what its image tokens are normalised to."""
     import torch
 
@@ -204,7 +204,7 @@ def _read_layer(block: torch.nn.Module, places: torch.Tensor, next_bias: torch.T
     )
 
 
-def _read_last(module: torch.nn.Module, places: torch.Tensor, dtype: torch.dtype) -> LastWeights:
+def _read_last(module: Module, places: torch.Tensor, dtype: torch.dtype) -> LastWeights:
     """The last attention, the upscaling and the small networks."""
     import torch
 
@@ -229,29 +229,29 @@ def _read_last(module: torch.nn.Module, places: torch.Tensor, dtype: torch.dtype
     )
 
 
-def _pair(module: torch.nn.Module) -> Linear:
+def _pair(module: Module) -> Linear:
     """Weight and bias of a layer."""
     return module.weight.detach(), module.bias.detach()
 
 
-def _pairs(modules: Sequence[torch.nn.Module]) -> tuple[Linear, ...]:
+def _pairs(modules: Iterable[Module]) -> tuple[Linear, ...]:
     """Weights and biases of layers."""
     return tuple(_pair(module) for module in modules)
 
 
-def _scaled(module: torch.nn.Module) -> Linear:
+def _scaled(module: Module) -> Linear:
     """A query or key projection, divided by the root of a head's width as attention asks for."""
     scale = (len(module.weight) // HEADS) ** -0.5
     return module.weight * scale, module.bias * scale
 
 
-def _with_value_bias(attention: torch.nn.Module) -> Linear:
+def _with_value_bias(attention: Module) -> Linear:
     """An attention's output projection with its values' bias: attention weights sum to one."""
     out = attention.out_proj
     return out.weight.detach(), out.bias + out.weight @ attention.v_proj.bias
 
 
-def _as_linear(convolution: torch.nn.Module) -> Linear:
+def _as_linear(convolution: Module) -> Linear:
     """A transposed 2 x 2 convolution of stride 2 as [(row, column, out), in]."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()  # from [in, out, row, column]
     return weight, convolution.bias.repeat(4)

@@ -1,7 +1,7 @@
 """The segmenter's own image embedding as patch tokens: a second witness beside the feature model.
 
-PerSAM (arXiv:2305.03048) matches in this space alone. Here it only helps to judge masks; on the training classes the choice
-among masks gained about twice as much with it as without.
+PerSAM (arXiv:2305.03048) matches in this space alone. Here it only helps to judge masks; on the training classes the
+choice among masks gained about twice as much with it as without.
 """
 
 from __future__ import annotations

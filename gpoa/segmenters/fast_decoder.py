@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpoa.geometry import to_sam_points
-from gpoa.segmenters.decoder_weights import HEADS, Layer, read_weights
+from gpoa.segmenters.decoder_weights import HEADS, Layer, Module, read_weights
 from gpoa.types import PointPrompts, Size
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class FastDecoder:
 
     def __init__(
         self,
-        prompt_encoder: torch.nn.Module,
-        mask_decoder: torch.nn.Module,
+        prompt_encoder: Module,
+        mask_decoder: Module,
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
@@ -199,8 +199,8 @@ class FastDecoder:
         count = len(masks)
         # [B, (a' b'), (a b), N]: the pixel within its 2 x 2 block, the block within its token.
         cells = masks.view(count, GRID, 2, 2, GRID, 2, 2).permute(0, 3, 6, 2, 5, 1, 4).reshape(count, 4, -1)
-        for weight, bias, *norm in self._weights.prompts.mask_convolutions:
-            cells = gelu(_channel_norm(weight @ cells + bias, *norm)).view(count, 16, -1)
+        for weight, bias, scale, shift, eps in self._weights.prompts.mask_convolutions:
+            cells = gelu(_channel_norm(weight @ cells + bias, scale, shift, eps)).view(count, 16, -1)
         return torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1)
 
     def _two_way(

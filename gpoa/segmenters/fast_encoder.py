@@ -14,7 +14,7 @@ Legend: `B` images or windows, `A` heads, `H`, `W` rows and columns, `N` = H W t
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def fast_attention(encoder: torch.nn.Module, form: Form = "auto") -> torch.nn.Mo
     return encoder
 
 
-def _official_forward(attn: torch.nn.Module, form: Form, x: torch.Tensor) -> torch.Tensor:
+def _official_forward(attn: Any, form: Form, x: torch.Tensor) -> torch.Tensor:
     """In place of `segment_anything`'s `Attention.forward`: [B, H, W, D] to the same."""
     if not _fits(attn, x):
         return type(attn).forward(attn, x)
@@ -57,7 +57,7 @@ def _official_forward(attn: torch.nn.Module, form: Form, x: torch.Tensor) -> tor
 
 
 def _transformers_forward(
-    attn: torch.nn.Module, form: Form, hidden_states: torch.Tensor, output_attentions: bool = False
+    attn: Any, form: Form, hidden_states: torch.Tensor, output_attentions: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """In place of transformers' `SamVisionAttention.forward`: [B, H, W, D] to the same, and no weights."""
     if output_attentions or not _fits(attn, hidden_states):
@@ -65,12 +65,12 @@ def _transformers_forward(
     return _attend(attn, attn.num_attention_heads, form, hidden_states), None
 
 
-def _fits(attn: torch.nn.Module, x: torch.Tensor) -> bool:
+def _fits(attn: Any, x: torch.Tensor) -> bool:
     """Whether the tables of relative positions are for this grid; for others the library stretches them."""
     return (len(attn.rel_pos_h), len(attn.rel_pos_w)) == (2 * x.shape[1] - 1, 2 * x.shape[2] - 1)
 
 
-def _attend(attn: torch.nn.Module, heads: int, form: Form, x: torch.Tensor) -> torch.Tensor:
+def _attend(attn: Any, heads: int, form: Form, x: torch.Tensor) -> torch.Tensor:
     """One attention block: [B, H, W, D] to the same."""
     batch, height, width, _ = x.shape
     tokens = height * width

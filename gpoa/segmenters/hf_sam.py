@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.models.hf_loading import load_pretrained
-from gpoa.runtime.memory import Batches
 from gpoa.runtime.precision import keep_norms
-from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
-from gpoa.segmenters.sam_decoder import DecoderType, SamDecoder, build_sam_decoder
-from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+from gpoa.segmenters.lora import merge_adapter
+from gpoa.segmenters.sam_decoder import SamDecoder, build_sam_decoder
+from gpoa.segmenters.segmenter import VIT_BYTES, DecoderType, Encoder, Job
+
+if TYPE_CHECKING:
+    import torch
 
 # Parts of parameter names: the official repositories', transformers'. The first that fits wins, so longer ones come
 # first.
@@ -63,6 +67,7 @@ _PERCEPTRON = re.compile(
 )
 
 
+@dataclass(frozen=True)
 class HfSam:
     """SAM from a folder with `config.json` and `model.safetensors`.
 
@@ -71,73 +76,37 @@ class HfSam:
 
     Args:
         folder: the model's folder; a LoRA adapter in it (see `gpoa.segmenters.lora.find_adapter`) is merged.
-        weights_id: names the weights.
-        device: torch device.
-
-    Attributes:
-        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
     """
 
-    def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
-        self.folder, self.model_id, self.device = Path(folder), weights_id, device
-        self.dtype: DecoderType = "float32"
-        self.encoder_dtype, self.batches = "float32", Batches(device, ENCODER_BYTES)
-        self._model = None
-        self._decoder: SamDecoder | None = None
+    folder: Path
+    encoder_bytes = VIT_BYTES
+    reduces_decoder = True
 
-    def encode(self, image: np.ndarray) -> ImageEmbedding:
-        """Runs the image encoder.
+    def load(self, device: str, encoder_dtype: str) -> torch.nn.Module:
+        """The torch model; see `load_transformers`."""
+        model = load_transformers("SamModel", ("sam",), self.folder, device)
+        merge_adapter(model.vision_encoder, self.folder)
+        keep_norms(fast_attention(model.vision_encoder), encoder_dtype)
+        return model
 
-        Args:
-            image: [H, W, 3] uint8 RGB.
+    def encoder(self, model: Any, device: str, dtype: str) -> Encoder:
+        """The image encoder."""
+        return Encoder(lambda pixels: {"features": model.get_image_embeddings(pixels)}, device, dtype)
 
-        Returns:
-            The embedding, rounded to float16 (so that a cached copy is bit-equal).
-        """
-        return self.encode_many([image])[0]
-
-    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
-        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
+    def decoder(self, model: Any, device: str, dtype: DecoderType) -> SamDecoder:
+        """The decoder.
 
         Raises:
-            ModelError: the GPU's memory does not hold one image.
+            ModelError: it is not SAM's.
         """
-        encoder = self._sam().get_image_embeddings
-        return encode_in_batches(
-            images, lambda pixels: {"features": encoder(pixels)}, self.batches, self.encoder_dtype
-        )
-
-    def decode(
-        self,
-        embedding: ImageEmbedding,
-        prompts: Sequence[PointPrompts],
-        multimask_output: bool = False,
-        all_outputs: bool = False,
-    ) -> MaskPrediction:
-        """Answers B prompt sets on one image; see `SamDecoder.decode`."""
-        if self._decoder is None:
-            state = {to_official(name): value for name, value in self._sam().state_dict().items()}
-            try:
-                self._decoder = build_sam_decoder(state, self.device, self.dtype)
-            except RuntimeError as error:
-                raise ModelError(f"{self.folder}: its decoder is not SAM's ({one_line(error)})") from error
-        return self._decoder.decode(embedding, prompts, multimask_output, all_outputs)
-
-    def _sam(self):
-        """The torch model, loaded once."""
-        if self._model is None:
-            from gpoa.segmenters.lora import apply_lora, find_adapter, load_lora
-
-            model = load_transformers("SamModel", ("sam",), self.folder, self.device)
-            adapter = find_adapter(self.folder)
-            if adapter is not None:
-                apply_lora(model.vision_encoder, load_lora(adapter))
-            keep_norms(fast_attention(model.vision_encoder), self.encoder_dtype)
-            self._model = model
-        return self._model
+        state = {to_official(name): value for name, value in model.state_dict().items()}
+        try:
+            return build_sam_decoder(state, device, dtype)
+        except RuntimeError as error:
+            raise ModelError(f"{self.folder}: its decoder is not SAM's ({one_line(error)})") from error
 
 
-def load_transformers(class_name: str, kinds: Sequence[str], folder: Path, device: str):
+def load_transformers(class_name: str, kinds: Sequence[str], folder: Path, device: str) -> Any:
     """Loads a model of `transformers` from a folder, never executing code from it.
 
     Args:
@@ -182,10 +151,7 @@ def check_kind(folder: Path, kinds: Sequence[str]) -> str:
 
 def to_official(name: str) -> str:
     """A parameter's name in the official repositories' layout, from transformers'."""
-    for official, other in _NAMES:
-        if other in name:
-            name = name.replace(other, official)
-            break
+    name = _renamed(name, ((other, official) for official, other in _NAMES))
     parts = _PERCEPTRON.search(name)
     if parts:
         layer = {other: official for official, other in _MLP.items()}.get(parts[2], parts[2])
@@ -197,10 +163,7 @@ def to_official(name: str) -> str:
 
 def to_transformers(name: str) -> str:
     """A parameter's name in transformers' layout, from the official repositories'."""
-    for official, other in _NAMES:
-        if official in name:
-            name = name.replace(official, other)
-            break
+    name = _renamed(name, _NAMES)
     parts = _PERCEPTRON.search(name)
     if parts and parts[2] in _MLP:
         name = f"{name[: parts.start()]}{parts[1]}{_MLP[parts[2]]}{parts[3]}".replace("hf_mlp.", "hq_mask_mlp.")
@@ -209,10 +172,47 @@ def to_transformers(name: str) -> str:
     return name
 
 
-def batches_of_one_shape(prompts: Sequence[PointPrompts], size: int) -> list[list[int]]:
-    """Indices of prompt sets of one shape, at most `size` together (no padding: no mask depends on its neighbours)."""
-    shapes: dict[tuple, list[int]] = {}
-    for index, prompt in enumerate(prompts):
-        shape = (len(prompt.point_labels), prompt.box is None, prompt.mask_prompt is None)
-        shapes.setdefault(shape, []).append(index)
-    return [same[i : i + size] for same in shapes.values() for i in range(0, len(same), size)]
+def _renamed(name: str, parts: Iterable[tuple[str, str]]) -> str:
+    """A name with the first part that it holds replaced."""
+    return next((name.replace(old, new) for old, new in parts if old in name), name)
+
+
+def group_of(job: Job) -> tuple[int, int, bool, bool]:
+    """Which prompt sets share a call: those of one image and one shape, without padding, so that no mask depends on its
+    neighbours."""
+    prompts = job.prompts
+    return job.image, len(prompts.point_labels), prompts.box is None, prompts.mask_prompt is None
+
+
+def prompt_tensors(
+    batch: Sequence[Job],
+    device: str,
+    points: Callable[[np.ndarray], np.ndarray],
+    mask: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, torch.Tensor]:
+    """The prompt arguments of a model of transformers, to which each set is an image of its own: only so can every set
+    have its own mask prompt.
+
+    Args:
+        batch: B prompt sets of one group (`group_of`).
+        device: torch device.
+        points: [K, 2] (x, y) in original pixels -> in the model's frame, float32.
+        mask: [256, 256] mask prompt in SAM's padded frame -> in the model's frame, float32.
+
+    Returns:
+        `input_points` [B, 1, K, 2], `input_labels` [B, 1, K], `input_boxes` [B, 1, 4] and `input_masks` [B, 1, L, L],
+        those that the sets have.
+    """
+    import torch
+
+    arrays, sets = {}, [job.prompts for job in batch]
+    if len(sets[0].point_labels):
+        arrays["input_points"] = np.stack([points(one.point_coords) for one in sets])[:, None]
+        arrays["input_labels"] = np.stack([one.point_labels for one in sets]).astype(np.int64)[:, None]
+    boxes = [one.box for one in sets if one.box is not None]
+    if boxes:
+        arrays["input_boxes"] = np.stack([points(box.reshape(2, 2)).reshape(1, 4) for box in boxes])
+    masks = [one.mask_prompt for one in sets if one.mask_prompt is not None]
+    if masks:
+        arrays["input_masks"] = np.stack([mask(one)[None] for one in masks])
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}

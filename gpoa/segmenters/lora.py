@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpoa.errors import ModelError, one_line
 
@@ -67,6 +68,13 @@ class LoraWeights:
 def find_adapter(folder: Path) -> Path | None:
     """The adapter in a model's folder, if there is one (see `ADAPTER_NAMES`)."""
     return next((Path(folder) / name for name in ADAPTER_NAMES if (Path(folder) / name).is_file()), None)
+
+
+def merge_adapter(image_encoder: torch.nn.Module, folder: Path) -> None:
+    """Merges the adapter of a model's folder, if there is one, into its image encoder; see `apply_lora`."""
+    adapter = find_adapter(folder)
+    if adapter is not None:
+        apply_lora(image_encoder, load_lora(adapter))
 
 
 def load_lora(path: Path) -> LoraWeights:
@@ -164,7 +172,7 @@ def apply_lora(
     return image_encoder
 
 
-def _blocks_of(image_encoder: torch.nn.Module, path: Path) -> torch.nn.ModuleList:
+def _blocks_of(image_encoder: torch.nn.Module, path: Path) -> Sequence[Any]:
     """The encoder's blocks; ModelError where it has none with a fused projection."""
     blocks = getattr(image_encoder, "blocks", None) or getattr(image_encoder, "layers", None)
     if not blocks or not hasattr(getattr(blocks[0], "attn", None), "qkv"):
@@ -172,7 +180,7 @@ def _blocks_of(image_encoder: torch.nn.Module, path: Path) -> torch.nn.ModuleLis
     return blocks
 
 
-def _check(pair: LoraPair, blocks: torch.nn.ModuleList, path: Path) -> None:
+def _check(pair: LoraPair, blocks: Sequence[Any], path: Path) -> None:
     """Raises ModelError, naming the key, where a pair does not fit its block."""
     if pair.block >= len(blocks):
         raise ModelError(f"{path}: {pair.names[0]} is for block {pair.block}, but the encoder has {len(blocks)} blocks")

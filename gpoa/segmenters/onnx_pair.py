@@ -19,17 +19,23 @@ Legend: `K` points, `M` masks a set.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
-from gpoa.geometry import sam_input_size, to_sam_points
+from gpoa.geometry import to_sam_points
 from gpoa.segmenters.onnx_session import open_session
-from gpoa.segmenters.preprocess import preprocess
-from gpoa.segmenters.stretched import features_to_padded, masks_to_padded
-from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+from gpoa.segmenters.segmenter import Encoder, Job
+from gpoa.segmenters.stretched import masks_to_padded
+from gpoa.types import ImageEmbedding, PointPrompts
+
+if TYPE_CHECKING:
+    import onnxruntime
+    import torch
 
 Face = Literal["official", "points", "stretched"]
 _PROMPT_INPUTS: dict[Face, tuple[str, ...]] = {
@@ -42,115 +48,109 @@ _NATIVE = "native"
 """Name in `ImageEmbedding.extras` of a stretched embedding."""
 
 
+class Sessions(NamedTuple):
+    """Both halves, opened and found to fit each other, and the decoder's face."""
+
+    folder: Path
+    encoder: onnxruntime.InferenceSession
+    decoder: onnxruntime.InferenceSession
+    face: Face
+
+
+@dataclass(frozen=True)
 class OnnxPair:
     """A promptable segmenter from a folder with two ONNX files.
 
+    Further outputs of the encoder that the decoder takes, and an embedding that is not in SAM's padded frame, are in
+    the `extras` of its embeddings.
+
     Args:
         folder: holds two `.onnx` files, one with `encoder` and one with `decoder` in its name.
-        weights_id: names the weights.
-        device: torch device; ONNX Runtime's CUDA provider is used where it is installed and asked for.
     """
 
-    def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
-        self.folder, self.model_id, self.device = Path(folder), weights_id, device
-        self._opened = None
+    folder: Path
+    encoder_bytes = None
+    reduces_decoder = False
 
-    def encode(self, image: np.ndarray) -> ImageEmbedding:
-        """Runs the image encoder.
+    def load(self, device: str, encoder_dtype: str) -> Sessions:
+        """Opens both halves; ONNX Runtime's CUDA provider is used where it is installed and asked for.
 
-        Args:
-            image: [H, W, 3] uint8 RGB.
-
-        Returns:
-            The embedding, rounded to float16 (so that a cached copy is bit-equal). Further outputs of the encoder that
-            the decoder takes, and an embedding that is not in SAM's padded frame, are in `extras`.
+        Raises:
+            ModelError: there is no such pair, or its halves do not fit each other.
         """
-        import torch
+        paths = pair_of(self.folder)
+        if paths is None:
+            raise ModelError(f"{self.folder}: needs two .onnx files, one with encoder and one with decoder in its name")
+        encoder, decoder = (open_session(path, device) for path in paths)
+        _check_fit(encoder, decoder, *paths)
+        return Sessions(self.folder, encoder, decoder, _face(decoder, paths[1]))
 
-        encoder, _, face = self._sessions()
-        size = (image.shape[0], image.shape[1])
-        if face == "stretched":
-            pixels = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32) / 255
-        else:
-            pixels, _ = preprocess(image)
-        names = [output.name for output in encoder.get_outputs()]
-        answers = self._run(encoder, {encoder.get_inputs()[0].name: pixels}, "encoder")
-        tensors = {
-            n: torch.from_numpy(a.astype(np.float16).astype(np.float32)) for n, a in zip(names, answers, strict=True)
-        }
-        features = tensors.pop(_embedding_name(encoder))
-        if face == "stretched":
-            tensors[_NATIVE] = features
-            features = features_to_padded(features, size).half().float()
-        wanted = {entry.name for entry in self._sessions()[1].get_inputs()} | {_NATIVE}
-        extras = {name: tensor for name, tensor in tensors.items() if name in wanted}
-        return ImageEmbedding(features, input_size=sam_input_size(size), original_size=size, extras=extras)
+    def encoder(self, model: Sessions, device: str, dtype: str) -> Encoder:
+        """The image encoder; its graph takes pixels of the CPU."""
+        forward = partial(_encode, model)
+        if model.face == "stretched":
+            return Encoder(forward, "cpu", frame=_plain_pixels, stretched=_NATIVE)
+        return Encoder(forward, "cpu")
 
-    def decode(
-        self,
-        embedding: ImageEmbedding,
-        prompts: Sequence[PointPrompts],
-        multimask_output: bool = False,
-        all_outputs: bool = False,
-    ) -> MaskPrediction:
-        """Answers B prompt sets on one image, one call each.
+    def decoder(self, model: Sessions, device: str, dtype: str) -> OnnxDecoder:
+        """The decoder."""
+        return OnnxDecoder(model)
 
-        Args:
-            embedding: from `encode`.
-            prompts: B prompt sets.
-            multimask_output: three masks a set instead of one.
-            all_outputs: all four masks a set, the single one first.
 
-        Returns:
-            low_res_logits [B, M, 256, 256] in SAM's padded frame and iou_predictions [B, M], M being 1, 3 or 4.
-        """
-        wanted = slice(0, 4) if all_outputs else slice(1, 4) if multimask_output else slice(0, 1)
-        count = wanted.stop - wanted.start
-        logits = np.empty((len(prompts), count, 256, 256), dtype=np.float32)
-        scores = np.empty((len(prompts), count), dtype=np.float32)
-        face = self._sessions()[2]
-        for index, prompt in enumerate(prompts):
-            masks, iou = _four(*self._call(embedding, prompt))
-            masks = masks[wanted]
-            logits[index] = masks_to_padded(masks, embedding.original_size) if face == "stretched" else masks
-            scores[index] = iou[wanted]
-        return MaskPrediction(low_res_logits=logits, iou_predictions=scores)
+class OnnxDecoder:
+    """The decoder of an ONNX pair, one prompt set a call.
 
-    def _call(self, embedding: ImageEmbedding, prompt: PointPrompts) -> tuple[np.ndarray, np.ndarray]:
-        """One decoder call: masks [M, 256, 256] in the graph's own frame, predicted IoU [M]."""
-        _, decoder, face = self._sessions()
-        feed = {**_prompt_arrays(prompt, embedding, face)}
+    Args:
+        sessions: the pair.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions, self.batch_size = sessions, 1
+
+    def group(self, job: Job) -> int:
+        """No set shares a call."""
+        return job.image
+
+    def call(self, batch: Sequence[Job], wanted: slice) -> tuple[np.ndarray, np.ndarray]:
+        """One decoder call; see `gpoa.segmenters.segmenter.Decoder`."""
+        embedding, (folder, _, decoder, face) = batch[0].embedding, self.sessions
+        feed = _prompt_arrays(batch[0].prompts, embedding, face)
         feed[_EMBEDDING] = embedding.extras.get(_NATIVE, embedding.features).cpu().numpy()
         for entry in decoder.get_inputs():
             if entry.name in embedding.extras:
                 feed[entry.name] = embedding.extras[entry.name].cpu().numpy()
         kinds = {entry.name: np.int64 if "int64" in entry.type else np.float32 for entry in decoder.get_inputs()}
-        names = [output.name for output in decoder.get_outputs()]
-        answers = self._run(decoder, {name: feed[name].astype(kinds[name]) for name in kinds}, "decoder")
-        made = dict(zip(names, answers, strict=True))
+        made = _run(decoder, {name: feed[name].astype(kinds[name]) for name in kinds}, f"{folder}: the decoder")
         masks, scores = _outputs(made, face)
-        return masks.reshape(-1, *masks.shape[-2:]).astype(np.float32), scores.reshape(-1).astype(np.float32)
+        masks, scores = _four(masks.reshape(-1, *masks.shape[-2:]), scores.reshape(-1))
+        masks, scores = masks[None, wanted].astype(np.float32), scores[None, wanted].astype(np.float32)
+        return masks_to_padded(masks, embedding.original_size) if face == "stretched" else masks, scores
 
-    def _run(self, session, feed: dict[str, np.ndarray], half: str) -> list[np.ndarray]:
-        """One run of a session; ModelError where the graph refuses its inputs."""
-        try:
-            return session.run(None, feed)
-        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
-            raise ModelError(f"{self.folder}: the {half} cannot be run on {shapes} ({one_line(error)})") from error
 
-    def _sessions(self):
-        """(encoder, decoder, the decoder's face), opened and checked against each other once."""
-        if self._opened is None:
-            paths = pair_of(self.folder)
-            if paths is None:
-                raise ModelError(
-                    f"{self.folder}: needs two .onnx files, one with encoder and one with decoder in its name"
-                )
-            encoder, decoder = (open_session(path, self.device) for path in paths)
-            _check_fit(encoder, decoder, *paths)
-            self._opened = encoder, decoder, _face(decoder, paths[1])
-        return self._opened
+def _plain_pixels(image: np.ndarray) -> np.ndarray:
+    """An image as EfficientSAM's graph takes it: [1, 3, H, W] float32 from 0 to 1."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+
+
+def _encode(sessions: Sessions, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """One run of the encoder: the embedding as `features` (or `native`), and what else the decoder takes."""
+    import torch
+
+    encoder, taken = sessions.encoder, {entry.name for entry in sessions.decoder.get_inputs()}
+    made = _run(encoder, {encoder.get_inputs()[0].name: pixels.numpy()}, f"{sessions.folder}: the encoder")
+    own = _NATIVE if sessions.face == "stretched" else "features"
+    maps = {own: made.pop(_embedding_name(encoder)), **{name: made[name] for name in made if name in taken}}
+    return {name: torch.from_numpy(value) for name, value in maps.items()}
+
+
+def _run(session: onnxruntime.InferenceSession, feed: dict[str, np.ndarray], said: str) -> dict[str, np.ndarray]:
+    """The outputs of one run by name; ModelError, which `said` begins, where the graph refuses its inputs."""
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(None, feed), strict=True))
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
+        raise ModelError(f"{said} cannot be run on {shapes} ({one_line(error)})") from error
 
 
 def pair_of(folder: Path) -> tuple[Path, Path] | None:

@@ -16,20 +16,26 @@ from gpoa.segmenters.sam import Sam
 from gpoa.segmenters.sam2 import SAM2, Sam2
 from gpoa.segmenters.sam3 import SAM3, sam3
 from gpoa.segmenters.sam_hq import SamHq
+from gpoa.segmenters.segmenter import Backend, PromptableSegmenter
 
 Builder = Callable[[Path, str, str], Segmenter]
 """(folder of the weights, id of the weights, torch device) -> segmenter."""
 
 
-def _official_sam(architecture: str, folder: Path, weights_id: str, device: str) -> Segmenter:
+def _build(backend: Callable[[Path], Backend], folder: Path, weights_id: str, device: str) -> Segmenter:
+    """A segmenter of a backend."""
+    return PromptableSegmenter(backend(Path(folder)), weights_id, device)
+
+
+def _official_sam(architecture: str, folder: Path) -> Sam:
     """Official SAM from the `.pth` file in its folder; ModelError where there is none."""
     checkpoint = next(folder.glob("*.pth"), None)
     if checkpoint is None:
         raise ModelError(f"{folder}: no .pth file; run `gpoa models fetch sam_{architecture}`")
-    return Sam(checkpoint, architecture, weights_id, device)
+    return Sam(checkpoint, architecture)
 
 
-SEGMENTERS: dict[str, Builder] = {
+_BACKENDS: dict[str, Callable[[Path], Backend]] = {
     "mobile_sam": MobileSam,
     "sam_vit_b": partial(_official_sam, "vit_b"),
     "sam_vit_l": partial(_official_sam, "vit_l"),
@@ -48,8 +54,9 @@ SEGMENTERS: dict[str, Builder] = {
     "sam2.1_large": Sam2,
     "sam3": sam3,
 }
+SEGMENTERS: dict[str, Builder] = {name: partial(_build, backend) for name, backend in _BACKENDS.items()}
 
-_BY_KIND: dict[str, Builder] = {
+_BY_KIND: dict[str, Callable[[Path], Backend]] = {
     "sam": HfSam,
     "sam_hq": SamHq,
     **dict.fromkeys(SAM2.kinds, Sam2),
@@ -77,7 +84,11 @@ def builder_of(folder: Path) -> Builder:
     Raises:
         ModelError: the folder holds none of these.
     """
-    folder = Path(folder).expanduser()
+    return partial(_build, _backend_of(Path(folder).expanduser()))
+
+
+def _backend_of(folder: Path) -> Callable[[Path], Backend]:
+    """What `builder_of` makes a segmenter of."""
     if (folder / "config.json").is_file():
         return _by_kind(folder)
     if (folder / "encoder.onnx").is_file() and (folder / "decoder.safetensors").is_file():
@@ -98,8 +109,8 @@ def builder_of(folder: Path) -> Builder:
     )
 
 
-def _by_kind(folder: Path) -> Builder:
-    """The builder of a transformers folder."""
+def _by_kind(folder: Path) -> Callable[[Path], Backend]:
+    """The backend of a transformers folder."""
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:

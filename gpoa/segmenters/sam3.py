@@ -19,15 +19,13 @@ SAM3 = Family(
 )
 
 
-def sam3(folder: Path, weights_id: str, device: str = "cpu") -> Sam2:
+def sam3(folder: Path) -> Sam2:
     """SAM 3 from a folder with `config.json` and `model.safetensors`.
 
     Args:
         folder: the model's folder.
-        weights_id: names the weights.
-        device: torch device.
 
     Returns:
-        The segmenter, which works as SAM 2's does: its square has 1008 pixels, its masks 288 cells a side.
+        The backend, which works as SAM 2's does: its square has 1008 pixels, its masks 288 cells a side.
     """
-    return Sam2(folder, weights_id, device, SAM3)
+    return Sam2(folder, SAM3)

@@ -5,42 +5,28 @@ Legend: `B` prompt sets, `M` masks a set.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpoa.geometry import LOW_RES_SIDE
 from gpoa.models.sam_modules import build_decoder_modules
 from gpoa.runtime.machine import fastest_type
-from gpoa.runtime.memory import give_memory_back, if_it_fits
 from gpoa.segmenters.fast_decoder import FastDecoder, ImageSide, PromptTokens, stack_tokens, tokens_of
-from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+from gpoa.segmenters.segmenter import DecoderType, Job
 
 if TYPE_CHECKING:
     import torch
 
-DecoderType = Literal["float32", "bfloat16", "float16", "auto"]
-"""What the large products are made in; auto measures, see `type_for`."""
 GPU_BATCH, GPU_IMAGES, CPU_IMAGES = 64, 32, 4
 """Prompt sets a call of a GPU, and images (10 MB each) whose share of the work is kept."""
 PAD_TO = 8
 """With padding, sets share a call when their numbers of tokens round up to the same multiple."""
 
 
-class _Job(NamedTuple):
-    """One prompt set on its way: its image, its place among that image's sets, and its tokens."""
-
-    image: int
-    place: int
-    tokens: tuple[np.ndarray, np.ndarray]
-    mask: np.ndarray | None
-
-
 class SamDecoder:
-    """Decodes prompt sets from image embeddings.
+    """Decodes prompt sets of SAM's first family; sets of several images may share a call.
 
     Args:
         prompt_encoder: `segment_anything.modeling.PromptEncoder`.
@@ -49,6 +35,9 @@ class SamDecoder:
         dtype: of the large products. float32 gives the masks of `SamPredictor` to rounding; see `fast_decoder`.
         pad: sets of similar size share a call, the shorter ones filled up with tokens that nothing attends to; by
             default on GPUs only.
+
+    Attributes:
+        batch_size: prompt sets a call.
     """
 
     def __init__(
@@ -67,116 +56,40 @@ class SamDecoder:
         # Sets share a call on a GPU; on a CPU larger batches are slower a set (measured, DESIGN 6).
         self.batch_size = 1 if self.on_cpu else GPU_BATCH
         self.core = FastDecoder(self.prompt_encoder, self.mask_decoder, device, self.dtype)
-        self._warned = False
         self._sides: dict[int, tuple[weakref.ref, int, ImageSide]] = {}
 
-    def decode(
-        self,
-        embedding: ImageEmbedding,
-        prompts: Sequence[PointPrompts],
-        multimask_output: bool = False,
-        all_outputs: bool = False,
-    ) -> MaskPrediction:
-        """Answers B prompt sets on one image.
+    def group(self, job: Job) -> tuple[int, int, bool]:
+        """Sets share a call that have one number of tokens (with padding: nearly), all with a mask prompt or none."""
+        length = len(tokens_of(job.prompts, job.embedding.original_size)[1])
+        if self.pad:
+            length = -(-length // PAD_TO)
+        return job.image if self.batch_size == 1 else 0, length, job.prompts.mask_prompt is None
+
+    def call(self, batch: Sequence[Job], wanted: slice) -> tuple[np.ndarray, np.ndarray]:
+        """One decoder call; all four masks cost what one costs.
 
         Args:
-            embedding: from the backend's `encode`.
-            prompts: B prompt sets.
-            multimask_output: three masks a set instead of one.
-            all_outputs: all four masks a set, the single one first; they cost one call like any.
+            batch: B prompt sets of one group.
+            wanted: which of the four masks, the single one first.
 
         Returns:
-            low_res_logits [B, M, 256, 256] and iou_predictions [B, M], M being 1, 3 or 4.
-
-        Raises:
-            ModelError: the GPU's memory does not hold one prompt set.
+            Masks [B, M, 256, 256] and their predicted IoU [B, M], float32.
         """
-        return self.decode_many([embedding], [prompts], multimask_output, all_outputs)[0]
-
-    def decode_many(
-        self,
-        embeddings: Sequence[ImageEmbedding],
-        prompts: Sequence[Sequence[PointPrompts]],
-        multimask_output: bool = False,
-        all_outputs: bool = False,
-    ) -> list[MaskPrediction]:
-        """Answers prompt sets on many images; on a GPU, sets of several images share a call.
-
-        Args:
-            embeddings: one an image.
-            prompts: the sets of each image.
-            multimask_output, all_outputs: as in `decode`.
-
-        Returns:
-            One prediction an image.
-
-        Raises:
-            ValueError: there are not as many embeddings as lists of sets.
-            ModelError: the GPU's memory does not hold one prompt set.
-        """
-        wanted = slice(0, 4) if all_outputs else slice(1, 4) if multimask_output else slice(0, 1)
-        count = wanted.stop - wanted.start
-        jobs: list[_Job] = []
-        answers: list[MaskPrediction] = []
-        for image, (embedding, sets) in enumerate(zip(embeddings, prompts, strict=True)):
-            for place, one in enumerate(sets):
-                jobs.append(_Job(image, place, tokens_of(one, embedding.original_size), one.mask_prompt))
-            shape = (len(sets), count)
-            masks = np.empty((*shape, LOW_RES_SIDE, LOW_RES_SIDE), dtype=np.float32)
-            answers.append(MaskPrediction(masks, np.empty(shape, dtype=np.float32)))
-        for batch in self._batches(jobs):
-            self._answer(embeddings, batch, wanted, answers)
-        return answers
-
-    def _batches(self, jobs: Sequence[_Job]) -> list[list[_Job]]:
-        """Sets that share a call: of one number of tokens (with padding: nearly), all with a mask prompt or none."""
-        groups: dict[tuple, list[_Job]] = {}
-        for job in jobs:
-            length = len(job.tokens[1])
-            if self.pad:
-                length = -(-length // PAD_TO)
-            image = job.image if self.batch_size == 1 else 0
-            groups.setdefault((image, length, job.mask is None), []).append(job)
-        size = self.batch_size
-        return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
-
-    def _answer(
-        self,
-        embeddings: Sequence[ImageEmbedding],
-        batch: Sequence[_Job],
-        wanted: slice,
-        answers: Sequence[MaskPrediction],
-    ) -> None:
-        """Decodes a batch into `answers`, in smaller calls where it does not fit into the GPU's memory."""
-        done = 0
-        while done < len(batch):
-            part = batch[done : done + self.batch_size]
-            call = functools.partial(self._call, embeddings, part, wanted)
-            made = if_it_fits(call, len(part), self.device, "one prompt set")
-            if made is None:
-                self._sides.clear()
-                give_memory_back(self.device, len(part), "prompt sets", say_so=not self._warned)
-                self._warned, self.batch_size = True, len(part) // 2
-                continue
-            for job, masks, iou in zip(part, *made, strict=True):
-                answers[job.image].low_res_logits[job.place] = masks
-                answers[job.image].iou_predictions[job.place] = iou
-            done += len(part)
-
-    def _call(
-        self, embeddings: Sequence[ImageEmbedding], batch: Sequence[_Job], wanted: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One decoder call: masks [B, M, 256, 256] and their predicted IoU [B, M]."""
         import torch
 
-        prompts = stack_tokens([job.tokens for job in batch], [job.mask for job in batch])
-        images = sorted({job.image for job in batch})
-        sides = [self._side(embeddings[image].features) for image in images]
-        side, owner = sides[0], None
-        if len(sides) > 1:
-            side = ImageSide(torch.cat([one.keys for one in sides]), torch.cat([one.projected for one in sides]))
-            owner = [images.index(job.image) for job in batch]
-        masks, iou = self.core.predict(side, prompts, owner)
+        tokens = [tokens_of(job.prompts, job.embedding.original_size) for job in batch]
+        prompts = stack_tokens(tokens, [job.prompts.mask_prompt for job in batch])
+        features = {job.image: job.embedding.features for job in batch}
+        try:
+            sides = [self._side(one) for one in features.values()]
+            side, owner = sides[0], None
+            if len(sides) > 1:
+                side = ImageSide(torch.cat([one.keys for one in sides]), torch.cat([one.projected for one in sides]))
+                owner = [list(features).index(job.image) for job in batch]
+            masks, iou = self.core.predict(side, prompts, owner)
+        except torch.cuda.OutOfMemoryError:
+            self._sides.clear()
+            raise
         return masks[:, wanted].cpu().numpy(), iou[:, wanted].cpu().numpy()
 
     def _side(self, features: torch.Tensor) -> ImageSide:
@@ -197,8 +110,8 @@ def type_for(prompt_encoder: torch.nn.Module, mask_decoder: torch.nn.Module, dev
     Reduced types change masks a little (`scripts/benchmark_decoder.py` measures how much): float32 is the default.
 
     Returns:
-        On a CPU the faster of float32 and bfloat16 (`gpoa.runtime.machine.fastest_type`); on CUDA float16, which keeps three
-        bits more than bfloat16; elsewhere float32.
+        On a CPU the faster of float32 and bfloat16 (`gpoa.runtime.machine.fastest_type`); on CUDA float16, which keeps
+        three bits more than bfloat16; elsewhere float32.
     """
     if device != "cpu":
         return "float16" if device.startswith("cuda") else "float32"

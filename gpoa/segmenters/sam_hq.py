@@ -8,20 +8,20 @@ Legend: `B` prompt sets of one call, `M` masks a set.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpoa.errors import ModelError, one_line
 from gpoa.geometry import to_sam_points
 from gpoa.models.hf_loading import import_transformers, quiet_loading, to_device
-from gpoa.runtime.memory import Batches
 from gpoa.runtime.precision import keep_norms
-from gpoa.segmenters.base import ENCODER_BYTES, encode_in_batches
 from gpoa.segmenters.fast_encoder import fast_attention
-from gpoa.segmenters.hf_sam import batches_of_one_shape, load_transformers, to_transformers
-from gpoa.types import ImageEmbedding, MaskPrediction, PointPrompts
+from gpoa.segmenters.hf_sam import group_of, load_transformers, prompt_tensors, to_transformers
+from gpoa.segmenters.segmenter import VIT_BYTES, Encoder, Job
 
 if TYPE_CHECKING:
     import torch
@@ -34,132 +34,85 @@ _ENCODERS = {
 }
 
 
+@dataclass(frozen=True)
 class SamHq:
     """SAM-HQ from a folder with a transformers model, or with one official `.pth` file.
+
+    Its embedding has `extras["early"]` [1, 64, 64, width], the encoder's state after its first layer with global
+    attention.
+
+    Args:
+        folder: the model's folder.
+    """
+
+    folder: Path
+    encoder_bytes = VIT_BYTES
+    reduces_decoder = False
+
+    def load(self, device: str, encoder_dtype: str) -> torch.nn.Module:
+        """The torch model; see `load_transformers` and `load_official`."""
+        checkpoint = next(iter(sorted(self.folder.glob("*.pth"))), None)
+        if checkpoint is None:
+            model = load_transformers("SamHQModel", ("sam_hq",), self.folder, device)
+        else:
+            model = to_device(load_official(checkpoint), device, checkpoint)
+        keep_norms(fast_attention(model.vision_encoder), encoder_dtype)
+        return model
+
+    def encoder(self, model: Any, device: str, dtype: str) -> Encoder:
+        """The image encoder."""
+
+        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            made = model.vision_encoder(pixels)
+            return {"features": made.last_hidden_state, "early": made.intermediate_embeddings[0]}
+
+        return Encoder(forward, device, dtype)
+
+    def decoder(self, model: Any, device: str, dtype: str) -> SamHqDecoder:
+        """The decoder."""
+        return SamHqDecoder(model, device)
+
+
+class SamHqDecoder:
+    """SAM-HQ's decoder.
 
     Mask 0 is the library's for `multimask_output=False`: SAM's single mask plus the high-quality one. Masks 1 to 3 are
     the library's for `multimask_output=True`: SAM's other three, each plus the high-quality one, best predicted IoU
     first. The predicted IoU are SAM's own.
 
     Args:
-        folder: the model's folder.
-        weights_id: names the weights.
+        model: transformers' `SamHQModel`.
         device: torch device.
 
     Attributes:
-        encoder_dtype: of the encoder, see `gpoa.runtime.precision`; set it before the first image.
+        batch_size: prompt sets a call.
     """
 
-    def __init__(self, folder: Path, weights_id: str, device: str = "cpu") -> None:
-        self.folder, self.model_id, self.device = Path(folder), weights_id, device
+    def __init__(self, model: Any, device: str) -> None:
+        self.model, self.device = model, device
         self.batch_size = 1 if device == "cpu" else 16
-        self.encoder_dtype, self.batches = "float32", Batches(device, ENCODER_BYTES)
-        self._model = None
+        self.group = group_of
 
-    def encode(self, image: np.ndarray) -> ImageEmbedding:
-        """Runs the image encoder.
-
-        Args:
-            image: [H, W, 3] uint8 RGB.
-
-        Returns:
-            The embedding, rounded to float16 (so that a cached copy is bit-equal); `extras["early"]` is [1, 64, 64,
-            width], the encoder's state after its first layer with global attention.
-        """
-        return self.encode_many([image])[0]
-
-    def encode_many(self, images: Sequence[np.ndarray]) -> list[ImageEmbedding]:
-        """Runs the image encoder on images of any sizes, on CUDA as many together as its memory holds; see `encode`.
-
-        Raises:
-            ModelError: the GPU's memory does not hold one image.
-        """
-        encoder = self._sam().vision_encoder
-
-        def forward(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            made = encoder(pixels)
-            return {"features": made.last_hidden_state, "early": made.intermediate_embeddings[0]}
-
-        return encode_in_batches(images, forward, self.batches, self.encoder_dtype)
-
-    def decode(
-        self,
-        embedding: ImageEmbedding,
-        prompts: Sequence[PointPrompts],
-        multimask_output: bool = False,
-        all_outputs: bool = False,
-    ) -> MaskPrediction:
-        """Answers B prompt sets on one image.
-
-        Args:
-            embedding: from `encode`.
-            prompts: B prompt sets.
-            multimask_output: three masks a set instead of one.
-            all_outputs: all four masks a set, the single one first; they cost two calls.
-
-        Returns:
-            low_res_logits [B, M, 256, 256] and iou_predictions [B, M], M being 1, 3 or 4.
-        """
-        ways = (False, True) if all_outputs else (multimask_output,)
-        count = sum(3 if way else 1 for way in ways)
-        logits = np.empty((len(prompts), count, 256, 256), dtype=np.float32)
-        scores = np.empty((len(prompts), count), dtype=np.float32)
-        for group in batches_of_one_shape(prompts, self.batch_size):
-            batch = [prompts[i] for i in group]
-            answers = [self._call(embedding, batch, way) for way in ways]
-            logits[group] = np.concatenate([masks for masks, _ in answers], axis=1)
-            scores[group] = np.concatenate([iou for _, iou in answers], axis=1)
-        return MaskPrediction(low_res_logits=logits, iou_predictions=scores)
-
-    def _call(
-        self, embedding: ImageEmbedding, batch: Sequence[PointPrompts], multimask_output: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One decoder call on prompt sets of one shape: masks [B, M, 256, 256] and their predicted IoU [B, M]."""
+    def call(self, batch: Sequence[Job], wanted: slice) -> tuple[np.ndarray, np.ndarray]:
+        """One decoder call, or two for all four masks; see `gpoa.segmenters.segmenter.Decoder`."""
         import torch
 
-        # Each set is an image of its own to the model: only so can every set have its own mask prompt.
+        embedding = batch[0].embedding
         maps = [
             tensor.to(self.device).expand(len(batch), -1, -1, -1)
             for tensor in (embedding.features, embedding.extras["early"])
         ]
+        points = partial(to_sam_points, original_size=embedding.original_size)
+        tensors = prompt_tensors(batch, self.device, points, partial(np.asarray, dtype=np.float32))
+        answers, ways = [], [False] * (wanted.start == 0) + [True] * (wanted.stop == 4)
         with torch.inference_mode():
-            answer = self._sam()(
-                image_embeddings=maps[0],
-                intermediate_embeddings=[maps[1]],
-                multimask_output=multimask_output,
-                **self._tensors(embedding, batch),
-            )
-        return answer.pred_masks[:, 0].float().cpu().numpy(), answer.iou_scores[:, 0].float().cpu().numpy()
-
-    def _tensors(self, embedding: ImageEmbedding, batch: Sequence[PointPrompts]) -> dict[str, torch.Tensor]:
-        """The prompt arguments of the model's forward."""
-        import torch
-
-        size, tensors = embedding.original_size, {}
-        if len(batch[0].point_labels):
-            coords = np.stack([to_sam_points(p.point_coords, size) for p in batch])[:, None]
-            tensors["input_points"] = torch.from_numpy(coords)  # [B, 1, K, 2]
-            labels = np.stack([p.point_labels for p in batch]).astype(np.int64)[:, None]
-            tensors["input_labels"] = torch.from_numpy(labels)  # [B, 1, K]
-        if batch[0].box is not None:
-            corners = np.stack([to_sam_points(p.box.reshape(2, 2), size).reshape(1, 4) for p in batch])
-            tensors["input_boxes"] = torch.from_numpy(corners)  # [B, 1, 4]
-        if batch[0].mask_prompt is not None:
-            frames = np.stack([np.asarray(p.mask_prompt, dtype=np.float32)[None] for p in batch])
-            tensors["input_masks"] = torch.from_numpy(frames)  # [B, 1, 256, 256]
-        return {name: tensor.to(self.device) for name, tensor in tensors.items()}
-
-    def _sam(self):
-        """The torch model, loaded once."""
-        if self._model is None:
-            checkpoint = next(iter(sorted(self.folder.glob("*.pth"))), None)
-            if checkpoint is None:
-                model = load_transformers("SamHQModel", ("sam_hq",), self.folder, self.device)
-            else:
-                model = to_device(load_official(checkpoint), self.device, checkpoint)
-            keep_norms(fast_attention(model.vision_encoder), self.encoder_dtype)
-            self._model = model
-        return self._model
+            for way in ways:
+                made = self.model(
+                    image_embeddings=maps[0], intermediate_embeddings=[maps[1]], multimask_output=way, **tensors
+                )
+                answers.append([value[:, 0].float().cpu().numpy() for value in (made.pred_masks, made.iou_scores)])
+        masks, scores = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
+        return masks, scores
 
 
 def load_official(checkpoint: Path) -> torch.nn.Module:

@@ -1,5 +1,5 @@
-"""MobileSAM's image encoder in torch: TinyViT (Wu et al. 2022, arXiv:2207.10666) at 1024 px with SAM's neck (Zhang et al.
-2023, arXiv:2306.14289).
+"""MobileSAM's image encoder in torch: TinyViT (Wu et al. 2022, arXiv:2207.10666) at 1024 px with SAM's neck (Zhang et
+al. 2023, arXiv:2306.14289).
 
 The function of the ONNX graph that the package registries carry, term by term, so that the encoder runs wherever torch
 does (a plain `onnxruntime` has no GPU) and in reduced precision. Batch norms are part of the convolutions, as in the
@@ -143,7 +143,7 @@ class TinyVit:
         return x + self._linear(inner, f"{name}.mlp.fc2")
 
     def _attend(self, x: torch.Tensor, name: str, window: int) -> torch.Tensor:
-        """Attention within windows of [B, H, W, C]; those at the far edges are filled up with zeros, which take part."""
+        """Attention within windows of [B, H, W, C]; those at the far edges are filled up with zeros that take part."""
         from torch.nn.functional import pad, scaled_dot_product_attention
 
         count, height, width, channels = x.shape
@@ -154,7 +154,8 @@ class TinyVit:
         heads = channels // HEAD_WIDTH
         qkv = self._linear(self._normed(x, f"{name}.norm"), f"{name}.qkv")
         q, k, v = qkv.view(*x.shape[:2], heads, 3 * HEAD_WIDTH).transpose(1, 2).chunk(3, dim=-1)
-        x = scaled_dot_product_attention(q, k, v, attn_mask=self._weights[f"{name}.bias"][None])  # [., heads, tokens, 32]
+        # [., heads, tokens, 32]
+        x = scaled_dot_product_attention(q, k, v, attn_mask=self._weights[f"{name}.bias"][None])
         x = self._linear(x.transpose(1, 2).flatten(2), f"{name}.proj")
         x = x.view(count, rows, columns, window, window, channels).transpose(2, 3)
         return x.reshape(count, rows * window, columns * window, channels)[:, :height, :width]

@@ -7,6 +7,7 @@ import functools
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
+from gpoa.segmenters.segmenter import Decoder, PromptableSegmenter
 from gpoa.types import ImageEmbedding, Size
 
 
@@ -39,6 +40,24 @@ def random_sam() -> Sam:
                 iou_head_hidden_dim=256,
             ),
         ).eval()
+
+
+class _DecoderOnly:
+    """A backend whose decoder is at hand, and which has no encoder."""
+
+    encoder_bytes, reduces_decoder = None, True
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.made = decoder
+
+    def load(self, device: str, encoder_dtype: str) -> None: ...
+
+    def decoder(self, model: None, device: str, dtype: str) -> Decoder:
+        return self.made
+
+
+def segmenter_of(decoder: Decoder) -> PromptableSegmenter:
+    return PromptableSegmenter(_DecoderOnly(decoder), "id")
 
 
 def embedding_of(original_size: Size, input_size: Size) -> ImageEmbedding:

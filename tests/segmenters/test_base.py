@@ -18,6 +18,7 @@ from gpoa.segmenters.hf_sam import HfSam
 from gpoa.segmenters.sam import Sam
 from gpoa.segmenters.sam2 import Sam2
 from gpoa.segmenters.sam_hq import SamHq
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import ImageEmbedding
 from tests.segmenters.builders import random_sam
 from tests.segmenters.test_sam2 import _sam2_config
@@ -27,7 +28,7 @@ VISION = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "
 IMAGES = [picture(SIZES[0]), picture(SIZES[1]), 255 - picture(SIZES[0])]
 
 
-def _official(folder: Path) -> Sam:
+def _official(folder: Path) -> PromptableSegmenter:
     """A real encoder of two blocks in front of SAM's decoder."""
     import copy
 
@@ -38,7 +39,7 @@ def _official(folder: Path) -> Sam:
     model.image_encoder = shake(ImageEncoderViT(**shape, out_chans=256, use_rel_pos=True))
     torch.save(model.state_dict(), folder / "sam.pth")
     segment_anything.sam_model_registry["tiny"] = lambda: copy.deepcopy(model)
-    return Sam(folder / "sam.pth", "tiny", "id")
+    return PromptableSegmenter(Sam(folder / "sam.pth", "tiny"), "id")
 
 
 def _transformers(folder: Path, kind: str) -> Any:
@@ -54,7 +55,7 @@ def _transformers(folder: Path, kind: str) -> Any:
     else:
         config = _sam2_config(transformers.Sam2Config)
     shake(getattr(transformers, f"{kind}Model")(config)).save_pretrained(folder)
-    return {"Sam": HfSam, "SamHQ": SamHq, "Sam2": Sam2}[kind](folder, "id")
+    return PromptableSegmenter({"Sam": HfSam, "SamHQ": SamHq, "Sam2": Sam2}[kind](folder), "id")
 
 
 BUILDERS: dict[str, Callable[[Path], Any]] = {
@@ -83,7 +84,7 @@ def _assert_near(ours: ImageEmbedding, theirs: ImageEmbedding, share: float) -> 
 
 def _sizes(backend: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each call of the encoder has."""
-    sizes, model = [], backend._sam()
+    sizes, model = [], backend.model
     encoder = getattr(model, "vision_encoder", None) or model.image_encoder
     encoder.register_forward_pre_hook(
         lambda module, inputs, options: sizes.append(len((*inputs, *options.values())[0])), with_kwargs=True
@@ -113,7 +114,7 @@ def test_one_by_one_on_a_cpu(backend: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_out_of_memory(backend: Any, caplog: pytest.LogCaptureFixture) -> None:
-    most, model = [2], backend._sam()
+    most, model = [2], backend.model
     encoder = getattr(model, "vision_encoder", None) or model.image_encoder
 
     def crowded(module: torch.nn.Module, inputs: tuple, options: dict) -> None:
@@ -134,8 +135,9 @@ def test_out_of_memory(backend: Any, caplog: pytest.LogCaptureFixture) -> None:
 def test_reduced(tmp_path: Path, backend: Any) -> None:
     """bfloat16 stays near float32, and is another."""
     exact = backend.encode(IMAGES[0])
-    backend._model, backend.encoder_dtype = None, "bfloat16"
-    made = backend.encode(IMAGES[0])
+    reduced = PromptableSegmenter(backend.backend, "id")
+    reduced.encoder_dtype = "bfloat16"
+    made = reduced.encode(IMAGES[0])
     assert made.features.dtype == torch.float32
     shift = (made.features - exact.features).abs().mean() / exact.features.std()
     assert 1e-5 < shift < 0.05
@@ -144,7 +146,7 @@ def test_reduced(tmp_path: Path, backend: Any) -> None:
 @pytest.mark.parametrize("kind", ["Sam", "SamHQ", "Sam2"])
 def test_transformers_attends_by_sdpa(tmp_path: Path, kind: str) -> None:
     """Its default; nothing asks for it, so a change there shows here."""
-    assert _transformers(tmp_path, kind)._sam().config._attn_implementation == "sdpa"
+    assert _transformers(tmp_path, kind).model.config._attn_implementation == "sdpa"
 
 
 class _Plain:

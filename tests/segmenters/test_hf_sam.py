@@ -12,10 +12,11 @@ import torch
 
 from gpoa.errors import ModelError
 from gpoa.geometry import to_sam_points
-from gpoa.segmenters.hf_sam import HfSam, batches_of_one_shape, to_official, to_transformers
+from gpoa.segmenters.hf_sam import HfSam, group_of, to_official, to_transformers
 from gpoa.segmenters.preprocess import PIXEL_STD, preprocess
+from gpoa.segmenters.segmenter import Job, PromptableSegmenter, batches_of
 from gpoa.types import PointPrompts
-from tests.segmenters.builders import random_sam
+from tests.segmenters.builders import embedding_of, random_sam
 from tests.segmenters.tiny_models import (
     SIZES,
     asked_of,
@@ -75,7 +76,8 @@ def test_equals_transformers(tiny: Path, size: tuple[int, int]) -> None:
     from transformers import SamModel
 
     for folder in folders(tiny, "slimsam-77"):
-        model, segmenter = SamModel.from_pretrained(folder, dtype=torch.float32).eval(), HfSam(folder, "id")
+        model = SamModel.from_pretrained(folder, dtype=torch.float32).eval()
+        segmenter = PromptableSegmenter(HfSam(folder), "id")
         image, sets = picture(size), prompt_sets()
         embedding = segmenter.encode(image)
         pixels = asked_of(processor(), image, sets[0])["pixel_values"]
@@ -84,7 +86,7 @@ def test_equals_transformers(tiny: Path, size: tuple[int, int]) -> None:
 
 
 def test_embedding(tiny: Path) -> None:
-    made = HfSam(tiny, "id").encode(picture((60, 100)))
+    made = PromptableSegmenter(HfSam(tiny), "id").encode(picture((60, 100)))
     assert (made.original_size, made.input_size, dict(made.extras)) == ((60, 100), (614, 1024), {})
     assert made.features.shape == (1, 256, 64, 64)
     assert torch.equal(made.features, made.features.half().float())
@@ -123,9 +125,11 @@ def test_names_go_both_ways() -> None:
 
 
 def test_batches_of_one_shape() -> None:
-    assert batches_of_one_shape(prompt_sets(), 8) == [[0, 6], [1], [2], [3], [4], [5]]
-    assert batches_of_one_shape(prompt_sets(), 1) == [[0], [6], [1], [2], [3], [4], [5]]
-    assert batches_of_one_shape([], 8) == []
+    embedding = embedding_of((60, 100), (614, 1024))
+    groups = [group_of(Job(0, place, embedding, prompts)) for place, prompts in enumerate(prompt_sets())]
+    assert batches_of(groups, 8) == [[0, 6], [1], [2], [3], [4], [5]]
+    assert batches_of(groups, 1) == [[0], [6], [1], [2], [3], [4], [5]]
+    assert batches_of([], 8) == []
 
 
 def test_an_adapter_in_the_folder_is_merged(tiny: Path, tmp_path: Path) -> None:
@@ -137,21 +141,19 @@ def test_an_adapter_in_the_folder_is_merged(tiny: Path, tmp_path: Path) -> None:
         state[f"w_a_{index:03d}"], state[f"w_b_{index:03d}"] = torch.randn(2, 12), torch.randn(12, 2)
     save_file(state, tmp_path / "m" / "lora.safetensors")
     image = picture(SIZES[0])
-    before, after = HfSam(tiny, "id").encode(image), HfSam(tmp_path / "m", "id").encode(image)
+    before, after = (PromptableSegmenter(HfSam(folder), "id").encode(image) for folder in (tiny, tmp_path / "m"))
     assert (before.features - after.features).abs().max() > 0.01
     save_file({"w_a_000": torch.zeros(2, 13), "w_b_000": torch.zeros(12, 2)}, tmp_path / "m" / "lora.safetensors")
     with pytest.raises(ModelError, match=r"lora.safetensors: w_a_000 has shape \[2, 13\], expected \[2, 12\]"):
-        HfSam(tmp_path / "m", "id").encode(image)
+        PromptableSegmenter(HfSam(tmp_path / "m"), "id").encode(image)
 
 
 def _both_ways(folder: Path) -> list:
-    from tests.segmenters.builders import embedding_of
-
     image = np.zeros((30, 50, 3), np.uint8)
     prompt = PointPrompts(np.array([[1, 2]], np.float32), np.array([1]))
     return [
-        lambda: HfSam(folder, "id").encode(image),
-        lambda: HfSam(folder, "id").decode(embedding_of((30, 50), (614, 1024)), [prompt]),
+        lambda: PromptableSegmenter(HfSam(folder), "id").encode(image),
+        lambda: PromptableSegmenter(HfSam(folder), "id").decode(embedding_of((30, 50), (614, 1024)), [prompt]),
     ]
 
 
@@ -219,7 +221,7 @@ def _only_pickle(folder: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has what the test wants absent")
 def test_absent_device(tiny: Path) -> None:
     with pytest.raises(ModelError, match="cannot be put on cuda .*--models.device cpu") as raised:
-        HfSam(tiny, "id", "cuda").encode(picture(SIZES[0]))
+        PromptableSegmenter(HfSam(tiny), "id", "cuda").encode(picture(SIZES[0]))
     assert_one_line(raised)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from gpoa.errors import ModelError
 from gpoa.segmenters.mobile_sam import MobileSam
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import PointPrompts
 from tests.segmenters.builders import embedding_of
 
@@ -24,7 +25,7 @@ def test_unusable_encoder(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "encoder.onnx").write_bytes(content)
     with pytest.raises(ModelError, match="encoder.onnx: cannot be loaded") as raised:
-        MobileSam(tmp_path, "id").encode(np.zeros((3, 5, 3), np.uint8))
+        PromptableSegmenter(MobileSam(tmp_path), "id").encode(np.zeros((3, 5, 3), np.uint8))
     assert "\n" not in str(raised.value)
 
 
@@ -44,7 +45,7 @@ def test_unusable_decoder(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "decoder.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="decoder.safetensors: cannot be loaded .*gpoa models fetch") as raised:
-        MobileSam(tmp_path, "id").decode(embedding_of((60, 100), (614, 1024)), [POINT])
+        PromptableSegmenter(MobileSam(tmp_path), "id").decode(embedding_of((60, 100), (614, 1024)), [POINT])
     assert "\n" not in str(raised.value)
 
 
@@ -67,7 +68,7 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, by_torch: bool) -> None:
     else:
         path.write_bytes(pickle.dumps(_Hostile(made)))
     with pytest.raises(ModelError, match="cannot be loaded"):
-        MobileSam(tmp_path, "id").decode(embedding_of((60, 100), (614, 1024)), [POINT])
+        PromptableSegmenter(MobileSam(tmp_path), "id").decode(embedding_of((60, 100), (614, 1024)), [POINT])
     assert not made.exists()
 
 
@@ -91,12 +92,12 @@ def test_encoder_of_another_model(tmp_path: Path, name: str, shape: list[int], o
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     save_model(model, tmp_path / "encoder.onnx")
     with pytest.raises(ModelError, match="encoder.onnx: not MobileSAM's encoder .*gpoa models fetch"):
-        MobileSam(tmp_path, "id").encode(np.zeros((3, 5, 3), np.uint8))
+        PromptableSegmenter(MobileSam(tmp_path), "id").encode(np.zeros((3, 5, 3), np.uint8))
 
 
 @pytest.mark.weights
 def test_many_images_are_as_each_alone(weights_root: Path) -> None:
-    segmenter = MobileSam(weights_root / "mobile_sam", "mobile_sam")
+    segmenter = PromptableSegmenter(MobileSam(weights_root / "mobile_sam"), "mobile_sam")
     embeddings = [embedding_of((60, 100), (614, 1024)), embedding_of((100, 60), (1024, 614))]
     together = segmenter.decode_many(embeddings, [[POINT], [POINT, POINT]], all_outputs=True)
     for made, embedding in zip(together, embeddings, strict=True):
@@ -110,7 +111,7 @@ def test_segments_a_disc(weights_root: Path) -> None:
     rows, columns = np.mgrid[0:60, 0:100]
     disc = (rows - 30) ** 2 + (columns - 50) ** 2 < 15**2
     image = np.where(disc[..., None], (230, 200, 60), (20, 40, 60)).astype(np.uint8)
-    segmenter = MobileSam(weights_root / "mobile_sam", "mobile_sam")
+    segmenter = PromptableSegmenter(MobileSam(weights_root / "mobile_sam"), "mobile_sam")
     embedding = segmenter.encode(image)
     assert (embedding.original_size, embedding.input_size) == ((60, 100), (614, 1024))
     assert embedding.features.shape == (1, 256, 64, 64)

@@ -16,6 +16,7 @@ from gpoa.segmenters import stretched
 from gpoa.segmenters.mobile_sam import MobileSam
 from gpoa.segmenters.onnx_pair import OnnxPair, pair_of
 from gpoa.segmenters.preprocess import preprocess
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import PointPrompts
 from tests.segmenters.tiny_models import SIZES, assert_one_line, picture, prompt_sets
 
@@ -158,7 +159,7 @@ def test_official_face(tmp_path: Path, size: tuple[int, int], name: str, output:
     """Every input arrives as SAM's export wants it, a padding point included; the encoder's names do not matter."""
     _encoder(tmp_path / "a_encoder.onnx", name, output)
     _official(tmp_path / "a_decoder.onnx")
-    pair, image = OnnxPair(tmp_path, "the-id"), picture(size)
+    pair, image = PromptableSegmenter(OnnxPair(tmp_path), "the-id"), picture(size)
     embedding = pair.encode(image)
     pixels, inside = preprocess(image)
     cells = torch.nn.functional.interpolate(
@@ -192,7 +193,7 @@ def test_official_face(tmp_path: Path, size: tuple[int, int], name: str, output:
 def test_fewer_masks(tmp_path: Path, masks: int, scores: list[float]) -> None:
     _encoder(tmp_path / "encoder.onnx")
     _official(tmp_path / "decoder.onnx", masks)
-    pair = OnnxPair(tmp_path, "id")
+    pair = PromptableSegmenter(OnnxPair(tmp_path), "id")
     made = pair.decode(pair.encode(picture(SIZES[0])), [POINT], all_outputs=True)
     np.testing.assert_allclose(made.iou_predictions[0], scores)
     assert made.low_res_logits.shape == (1, 4, 256, 256)
@@ -201,19 +202,19 @@ def test_fewer_masks(tmp_path: Path, masks: int, scores: list[float]) -> None:
 def test_further_outputs_of_the_encoder_reach_the_decoder(tmp_path: Path) -> None:
     _encoder(tmp_path / "encoder.onnx", more=True)
     _official(tmp_path / "decoder.onnx", more=True)
-    pair = OnnxPair(tmp_path, "id")
+    pair = PromptableSegmenter(OnnxPair(tmp_path), "id")
     embedding = pair.encode(picture(SIZES[0]))
     assert list(embedding.extras) == ["interm_embeddings"]
     with_extra = pair.decode(embedding, [POINT]).low_res_logits
     _official(tmp_path / "decoder.onnx")
-    without = OnnxPair(tmp_path, "id").decode(embedding, [POINT]).low_res_logits
+    without = PromptableSegmenter(OnnxPair(tmp_path), "id").decode(embedding, [POINT]).low_res_logits
     np.testing.assert_allclose(with_extra - without, embedding.extras["interm_embeddings"].sum().item(), rtol=1e-2)
 
 
 def test_edge_sam_face(tmp_path: Path) -> None:
     _encoder(tmp_path / "edge_sam_encoder.onnx", "image", "image_embeddings")
     _edge(tmp_path / "edge_sam_decoder.onnx")
-    pair, size = OnnxPair(tmp_path, "id"), SIZES[0]
+    pair, size = PromptableSegmenter(OnnxPair(tmp_path), "id"), SIZES[0]
     embedding = pair.encode(picture(size))
     box = PointPrompts(POINT.point_coords, POINT.point_labels, box=np.array([12.0, 8.0, 60.0, 44.0], np.float32))
     made = pair.decode(embedding, [POINT, box], all_outputs=True)
@@ -228,7 +229,7 @@ def test_efficient_sam_face(tmp_path: Path, size: tuple[int, int]) -> None:
     """The picture in [0, 1] at its own size, points in its own pixels, masks of the stretched square."""
     _encoder(tmp_path / "es_encoder.onnx", "batched_images", "image_embeddings", ("h", "w"))
     _efficient(tmp_path / "es_decoder.onnx")
-    pair, image = OnnxPair(tmp_path, "id"), picture(size)
+    pair, image = PromptableSegmenter(OnnxPair(tmp_path), "id"), picture(size)
     embedding = pair.encode(image)
     native = embedding.extras["native"]
     grey = torch.from_numpy(image.astype(np.float32) / 255).mean(-1)[None, None]
@@ -248,7 +249,7 @@ def test_export_of_a_random_sam(tmp_path: Path) -> None:
     from segment_anything.utils.onnx import SamOnnxModel
 
     from gpoa.segmenters.sam_decoder import SamDecoder
-    from tests.segmenters.builders import embedding_of, random_sam
+    from tests.segmenters.builders import embedding_of, random_sam, segmenter_of
 
     model = SamOnnxModel(random_sam(), return_single_mask=False)
     names = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"]
@@ -265,8 +266,9 @@ def test_export_of_a_random_sam(tmp_path: Path) -> None:
     _encoder(tmp_path / "encoder.onnx")
     embedding = embedding_of((60, 100), (614, 1024))
     sets = [prompt for prompt in prompt_sets() if prompt.box is not None or len(prompt.point_labels)]
-    made = OnnxPair(tmp_path, "id").decode(embedding, sets, all_outputs=True)
-    want = SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder).decode(embedding, sets, all_outputs=True)
+    made = PromptableSegmenter(OnnxPair(tmp_path), "id").decode(embedding, sets, all_outputs=True)
+    decoder = SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder)
+    want = segmenter_of(decoder).decode(embedding, sets, all_outputs=True)
     np.testing.assert_allclose(made.low_res_logits, want.low_res_logits, atol=1e-3)
     np.testing.assert_allclose(made.iou_predictions, want.iou_predictions, atol=1e-3)
 
@@ -277,7 +279,8 @@ def test_real_pair_equals_mobile_sam(weights_root: Path, tmp_path: Path, size: t
     """The published decoder gives one mask: the single one from three tokens on, else the best of the other three."""
     for name in ("encoder.onnx", "decoder.onnx"):
         shutil.copy(weights_root / "mobile_sam" / name, tmp_path / name)
-    pair, torch_sam, image = OnnxPair(tmp_path, "id"), MobileSam(weights_root / "mobile_sam", "id"), picture(size)
+    pair, image = PromptableSegmenter(OnnxPair(tmp_path), "id"), picture(size)
+    torch_sam = PromptableSegmenter(MobileSam(weights_root / "mobile_sam"), "id")
     embedding = pair.encode(image)
     assert torch.equal(embedding.features, torch_sam.encode(image).features)
     sets = [prompt for prompt in prompt_sets() if prompt.box is not None or len(prompt.point_labels)]
@@ -344,7 +347,7 @@ def _damaged(folder: Path) -> None:
 def test_what_does_not_fit(tmp_path: Path, make, message: str) -> None:
     make(tmp_path)
     with pytest.raises(ModelError, match=message) as raised:
-        OnnxPair(tmp_path, "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(OnnxPair(tmp_path), "id").encode(picture(SIZES[0]))
     assert_one_line(raised)
     assert str(tmp_path) in str(raised.value)
 
@@ -353,7 +356,7 @@ def test_a_run_that_fails_names_the_half(tmp_path: Path) -> None:
     _encoder(tmp_path / "encoder.onnx", sides=(512, 512))
     _official(tmp_path / "decoder.onnx")
     with pytest.raises(ModelError, match=r"the encoder cannot be run on x \[1, 3, 1024, 1024\]") as raised:
-        OnnxPair(tmp_path, "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(OnnxPair(tmp_path), "id").encode(picture(SIZES[0]))
     assert_one_line(raised)
 
 
@@ -375,5 +378,5 @@ def test_code_in_a_graph_file_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "encoder.onnx").write_bytes(pickle.dumps(Hostile()))
     _official(tmp_path / "decoder.onnx")
     with pytest.raises(ModelError, match="encoder.onnx: cannot be loaded"):
-        OnnxPair(tmp_path, "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(OnnxPair(tmp_path), "id").encode(picture(SIZES[0]))
     assert not (tmp_path / "made").exists()

@@ -32,10 +32,10 @@ def test_names_are_those_of_the_zoo() -> None:
 def test_every_name_builds_without_loading(tmp_path: Path, name: str) -> None:
     segmenter = SEGMENTERS[name](tmp_path, "the-id", "cpu")
     kinds = {"mobile_sam": MobileSam, "sam": HfSam, "sam_hq": SamHq, "sam2": Sam2, "sam3": Sam2}
-    assert type(segmenter) is kinds[ZOO[name].architecture]
+    assert type(segmenter.backend) is kinds[ZOO[name].architecture]
     assert segmenter.model_id == "the-id"
-    if isinstance(segmenter, Sam2):
-        assert segmenter.family is (SAM3 if name == "sam3" else SAM2)
+    if isinstance(segmenter.backend, Sam2):
+        assert segmenter.backend.family is (SAM3 if name == "sam3" else SAM2)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_every_name_builds_without_loading(tmp_path: Path, name: str) -> None:
 )
 def test_folder_of_transformers(tmp_path: Path, kind: str, wanted: type) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    segmenter = builder_of(tmp_path)(tmp_path, "id", "cpu")
-    assert type(segmenter) is wanted
+    backend = builder_of(tmp_path)(tmp_path, "id", "cpu").backend
+    assert type(backend) is wanted
     if wanted is Sam2:
-        assert kind in segmenter.family.kinds
+        assert kind in backend.family.kinds
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_folder_of_transformers(tmp_path: Path, kind: str, wanted: type) -> None
 def test_folder_of_files(tmp_path: Path, files: tuple[str, ...], wanted: type) -> None:
     for name in files:
         (tmp_path / name).write_bytes(b"")
-    segmenter = builder_of(tmp_path)(tmp_path, "id", "cpu")
-    assert type(segmenter) is wanted
+    backend = builder_of(tmp_path)(tmp_path, "id", "cpu").backend
+    assert type(backend) is wanted
     if wanted is Sam:
-        assert segmenter.architecture == "vit_b"
+        assert backend.architecture == "vit_b"
 
 
 @pytest.mark.parametrize(

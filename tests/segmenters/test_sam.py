@@ -18,6 +18,7 @@ import torch
 from gpoa.errors import ModelError
 from gpoa.segmenters.registry import SEGMENTERS
 from gpoa.segmenters.sam import Sam
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import PointPrompts
 from tests.segmenters.builders import embedding_of, random_sam
 
@@ -39,10 +40,10 @@ POINT = PointPrompts(np.array([[1, 2]], np.float32), np.array([1]))
 
 def _calls(checkpoint: Path) -> list[Callable[[], object]]:
     """Both ways to the weights."""
-    image = np.zeros((3, 5, 3), np.uint8)
+    image, embedding = np.zeros((3, 5, 3), np.uint8), embedding_of((3, 5), (614, 1024))
     return [
-        lambda: Sam(checkpoint, "vit_b", "tiny").encode(image),
-        lambda: Sam(checkpoint, "vit_b", "tiny").decode(embedding_of((3, 5), (614, 1024)), [POINT]),
+        lambda: PromptableSegmenter(Sam(checkpoint, "vit_b"), "tiny").encode(image),
+        lambda: PromptableSegmenter(Sam(checkpoint, "vit_b"), "tiny").decode(embedding, [POINT]),
     ]
 
 
@@ -82,7 +83,8 @@ class _Hostile:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("dump", [_saved, lambda value: pickle.dumps(value, protocol=2)])  # torch's zip format, a bare pickle
+# torch's zip format, a bare pickle
+@pytest.mark.parametrize("dump", [_saved, lambda value: pickle.dumps(value, protocol=2)])
 def test_code_in_a_file_is_never_run(tmp_path: Path, dump: Callable[[object], bytes]) -> None:
     checkpoint, made = tmp_path / "sam.pth", tmp_path / "made"
     checkpoint.write_bytes(dump({"weight": _Hostile(made)}))
@@ -100,7 +102,7 @@ def test_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = tmp_path / "sam.pth"
     checkpoint.write_bytes(_saved({k: v * 0 + 0.5 for k, v in random_sam().state_dict().items()}))
     monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: _copy_of_random_sam())
-    sam = Sam(checkpoint, "vit_b", "tiny-id")
+    sam = PromptableSegmenter(Sam(checkpoint, "vit_b"), "tiny-id")
     image = np.zeros((30, 50, 3), np.uint8)
     embedding = sam.encode(image)
     assert (embedding.original_size, embedding.input_size) == ((30, 50), (614, 1024))
@@ -114,7 +116,7 @@ def test_embeddings_are_rounded_to_half_precision(tmp_path: Path, monkeypatch: p
     checkpoint = tmp_path / "sam.pth"
     checkpoint.write_bytes(_saved(random_sam().state_dict()))
     monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: _copy_of_random_sam())
-    features = Sam(checkpoint, "vit_b", "tiny").encode(np.zeros((30, 50, 3), np.uint8)).features
+    features = PromptableSegmenter(Sam(checkpoint, "vit_b"), "tiny").encode(np.zeros((30, 50, 3), np.uint8)).features
     assert features.dtype == torch.float32
     assert torch.equal(features, features.half().float())
     assert not torch.equal(features, random_sam().image_encoder.features)
@@ -135,9 +137,9 @@ def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
 def test_registry_names_the_architecture(tmp_path: Path, name: str) -> None:
     (tmp_path / "any.pth").write_bytes(b"")
     segmenter = SEGMENTERS[name](tmp_path, "the-id", "cpu")
-    assert isinstance(segmenter, Sam)
-    assert f"sam_{segmenter.architecture}" == name
-    assert (segmenter.checkpoint, segmenter.model_id) == (tmp_path / "any.pth", "the-id")
+    assert isinstance(segmenter.backend, Sam)
+    assert f"sam_{segmenter.backend.architecture}" == name
+    assert (segmenter.backend.checkpoint, segmenter.model_id) == (tmp_path / "any.pth", "the-id")
 
 
 def test_adapter_beside_the_checkpoint_changes_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -147,20 +149,19 @@ def test_adapter_beside_the_checkpoint_changes_the_encoder(tmp_path: Path, monke
 
     def build() -> torch.nn.Module:
         model = copy.deepcopy(random_sam())
-        model.image_encoder = ImageEncoderViT(
-            img_size=1024, patch_size=16, embed_dim=8, depth=1, num_heads=2, out_chans=256, use_rel_pos=True, window_size=0
-        )
+        shape = {"embed_dim": 8, "depth": 1, "num_heads": 2, "window_size": 0}
+        model.image_encoder = ImageEncoderViT(**shape, img_size=1024, patch_size=16, out_chans=256, use_rel_pos=True)
         return model
 
     monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", build)
     torch.manual_seed(0)
     torch.save(build().state_dict(), tmp_path / "sam_vit_b.pth")
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    plain = Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image).features
+    plain = PromptableSegmenter(Sam(tmp_path / "sam_vit_b.pth", "vit_b"), "tiny").encode(image).features
     adapter = {"w_a_000": torch.ones(1, 8), "w_b_000": torch.ones(8, 1), "w_a_001": torch.ones(1, 8)}
     save_file({**adapter, "w_b_001": torch.ones(8, 1)}, tmp_path / "lora.safetensors")
-    adapted = Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image).features
+    adapted = PromptableSegmenter(Sam(tmp_path / "sam_vit_b.pth", "vit_b"), "tiny").encode(image).features
     assert (plain - adapted).abs().max() > 1e-3
     (tmp_path / "lora.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match="lora.safetensors"):
-        Sam(tmp_path / "sam_vit_b.pth", "vit_b", "tiny").encode(image)
+        PromptableSegmenter(Sam(tmp_path / "sam_vit_b.pth", "vit_b"), "tiny").encode(image)

@@ -16,6 +16,7 @@ from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.embedding_tokens import embedding_tokens
 from gpoa.segmenters.sam2 import SAM2, Sam2
 from gpoa.segmenters.sam3 import SAM3, sam3
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import ImageEmbedding
 from tests.segmenters.tiny_models import (
     SIZES,
@@ -94,9 +95,10 @@ def _processor(class_name: str):
     return getattr(transformers, whole)(getattr(transformers, image)())
 
 
-def _compare(segmenter: Sam2, folder: Path, size: tuple[int, int]) -> None:
+def _compare(segmenter: PromptableSegmenter, folder: Path, size: tuple[int, int]) -> None:
     """The encoder from the picture, the decoder for all kinds of prompt sets, and once the whole way."""
-    model, processor = _reference(segmenter.family.class_name, folder), _processor(segmenter.family.class_name)
+    name = segmenter.backend.family.class_name
+    model, processor = _reference(name, folder), _processor(name)
     image, sets = picture(size), prompt_sets()
     embedding = segmenter.encode(image)
     maps = list(embedding.extras.values())
@@ -125,21 +127,21 @@ def _compare(segmenter: Sam2, folder: Path, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_sam2_equals_transformers(tiny: Path, size: tuple[int, int]) -> None:
     for folder in folders(tiny, "sam2.1_tiny"):
-        _compare(Sam2(folder, "id"), folder, size)
+        _compare(PromptableSegmenter(Sam2(folder), "id"), folder, size)
 
 
 def test_sam3_equals_transformers(tiny3: Path) -> None:
     for folder in folders(tiny3, "sam3"):
-        _compare(sam3(folder, "id"), folder, SIZES[0])
+        _compare(PromptableSegmenter(sam3(folder), "id"), folder, SIZES[0])
 
 
 def test_published_layout_is_a_video_model(tiny_video: Path) -> None:
     assert json.loads((tiny_video / "config.json").read_text())["model_type"] == "sam2_video"
-    _compare(Sam2(tiny_video, "id"), tiny_video, SIZES[0])
+    _compare(PromptableSegmenter(Sam2(tiny_video), "id"), tiny_video, SIZES[0])
 
 
 def test_counts_of_masks(tiny: Path) -> None:
-    segmenter = Sam2(tiny, "the-id")
+    segmenter = PromptableSegmenter(Sam2(tiny), "the-id")
     embedding = segmenter.encode(picture(SIZES[0]))
     sets = prompt_sets()[:2]
     every = segmenter.decode(embedding, sets, all_outputs=True)
@@ -152,16 +154,16 @@ def test_counts_of_masks(tiny: Path) -> None:
 
 
 def test_batches_answer_like_single_calls(tiny: Path) -> None:
-    segmenter = Sam2(tiny, "id")
+    segmenter = PromptableSegmenter(Sam2(tiny), "id")
     embedding = segmenter.encode(picture(SIZES[0]))
     one = segmenter.decode(embedding, prompt_sets(), all_outputs=True)
-    segmenter.batch_size = 8
+    segmenter.decoder.batch_size = 8
     many = segmenter.decode(embedding, prompt_sets(), all_outputs=True)
     assert_near(many.low_res_logits, one.low_res_logits, 1e-3)
 
 
 def test_embedding(tiny: Path) -> None:
-    made = Sam2(tiny, "id").encode(picture((60, 100)))
+    made = PromptableSegmenter(Sam2(tiny), "id").encode(picture((60, 100)))
     assert (made.original_size, made.input_size) == ((60, 100), (614, 1024))
     shapes = {name: tuple(tensor.shape) for name, tensor in made.extras.items()}
     assert shapes == {
@@ -182,13 +184,14 @@ def test_the_cache_keeps_all_maps(tiny: Path, tmp_path: Path) -> None:
     from gpoa.pipeline.backbones import Backbones
 
     service = Backbones.__new__(Backbones)
-    service.segmenter, service.cache, service.device = Sam2(tiny, "id"), EmbeddingCache(tmp_path), "cpu"
+    service.segmenter = PromptableSegmenter(Sam2(tiny), "id")
+    service.cache, service.device = EmbeddingCache(tmp_path), "cpu"
     service._ahead = [{}, {}]
     image = picture(SIZES[0])
     made, kept, direct = (
         service._load_embedding(image, "k"),
         service._load_embedding(image, "k"),
-        Sam2(tiny, "id").encode(image),
+        PromptableSegmenter(Sam2(tiny), "id").encode(image),
     )
     assert (service.cache.hits, service.cache.misses) == (1, 1)
     for one in (made, kept):
@@ -290,18 +293,18 @@ def test_other_and_damaged_folders(tiny: Path, tmp_path: Path) -> None:
 
     image = picture(SIZES[0])
     with pytest.raises(ModelError, match="config.json: missing or damaged") as raised:
-        Sam2(tmp_path, "id").encode(image)
+        PromptableSegmenter(Sam2(tmp_path), "id").encode(image)
     assert_one_line(raised)
     shutil.copytree(tiny, tmp_path / "other")
     config = json.loads((tiny / "config.json").read_text())
     (tmp_path / "other" / "config.json").write_text(json.dumps({**config, "model_type": "sam"}))
     with pytest.raises(ModelError, match="is of a 'sam' model, not of sam2 or sam2_video"):
-        Sam2(tmp_path / "other", "id").encode(image)
+        PromptableSegmenter(Sam2(tmp_path / "other"), "id").encode(image)
     shutil.copytree(tiny, tmp_path / "cut")
     content = (tiny / "model.safetensors").read_bytes()
     (tmp_path / "cut" / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match="cannot be loaded as Sam2Model") as raised:
-        Sam2(tmp_path / "cut", "id").encode(image)
+        PromptableSegmenter(Sam2(tmp_path / "cut"), "id").encode(image)
     assert_one_line(raised)
 
 
@@ -315,11 +318,11 @@ def test_missing_weights_are_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match="1 weights of Sam2Model are missing, the first is mask_decoder.iou_token.weight"
     ):
-        Sam2(tmp_path, "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(Sam2(tmp_path), "id").encode(picture(SIZES[0]))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has what the test wants absent")
 def test_absent_device(tiny: Path) -> None:
     with pytest.raises(ModelError, match="cannot be put on cuda .*--models.device cpu") as raised:
-        Sam2(tiny, "id", "cuda").encode(picture(SIZES[0]))
+        PromptableSegmenter(Sam2(tiny), "id", "cuda").encode(picture(SIZES[0]))
     assert_one_line(raised)

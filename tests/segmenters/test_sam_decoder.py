@@ -16,8 +16,9 @@ from gpoa.segmenters import sam_decoder
 from gpoa.segmenters.base import decode_many
 from gpoa.segmenters.fast_decoder import PromptTokens
 from gpoa.segmenters.sam_decoder import SamDecoder, build_sam_decoder
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import MaskPrediction, PointPrompts
-from tests.segmenters.builders import embedding_of, random_sam
+from tests.segmenters.builders import embedding_of, random_sam, segmenter_of
 
 SIZE, INSIDE = (60, 100), (614, 1024)
 
@@ -57,12 +58,12 @@ def predictor() -> SamPredictor:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> SamDecoder:
-    return SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder)
+def decoder() -> PromptableSegmenter:
+    return segmenter_of(SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder))
 
 
 @pytest.fixture(scope="module")
-def answers(decoder: SamDecoder) -> dict[str, MaskPrediction]:
+def answers(decoder: PromptableSegmenter) -> dict[str, MaskPrediction]:
     """What the decoder makes of each case alone, one mask a set."""
     return {name: decoder.decode(embedding_of(SIZE, INSIDE), [prompts]) for name, prompts in CASES.items()}
 
@@ -88,12 +89,12 @@ def test_masks_are_the_predictors(predictor: SamPredictor, answers: dict[str, Ma
 
 
 @pytest.mark.parametrize("name", ["three points", "everything"])
-def test_three_masks_are_the_predictors(predictor: SamPredictor, decoder: SamDecoder, name: str) -> None:
+def test_three_masks_are_the_predictors(predictor: SamPredictor, decoder: PromptableSegmenter, name: str) -> None:
     made = decoder.decode(embedding_of(SIZE, INSIDE), [CASES[name]], multimask_output=True)
     _assert_predictors(predictor, CASES[name], made, multimask=True)
 
 
-def test_all_outputs_are_the_single_one_and_the_three(decoder: SamDecoder) -> None:
+def test_all_outputs_are_the_single_one_and_the_three(decoder: PromptableSegmenter) -> None:
     inputs = embedding_of(SIZE, INSIDE), [CASES["three points"]]
     every, single, three = (
         decoder.decode(*inputs, **flags) for flags in ({"all_outputs": True}, {}, {"multimask_output": True})
@@ -113,11 +114,11 @@ def test_cases_differ(answers: dict[str, MaskPrediction]) -> None:
 MIXED = ["one point", "box", "other point", "mask", "one point", "three points", "everything"]
 
 
-def _decoder_of(batch_size: int = 64, pad: bool = True, **choices: str) -> SamDecoder:
+def _decoder_of(batch_size: int = 64, pad: bool = True, **choices: str) -> PromptableSegmenter:
     """On the CPU, with the batches of a GPU."""
     made = SamDecoder(random_sam().prompt_encoder, random_sam().mask_decoder, pad=pad, **choices)
     made.batch_size = batch_size
-    return made
+    return segmenter_of(made)
 
 
 @pytest.mark.parametrize(("batch_size", "pad"), [(1, False), (64, False), (64, True)])  # a CPU, a GPU without and with
@@ -142,7 +143,7 @@ def test_mixed_sets_keep_their_order(answers: dict[str, MaskPrediction], batch_s
 )
 def test_sets_share_calls(batch_size: int, pad: bool, calls: list[int]) -> None:
     decoder = _decoder_of(batch_size, pad)
-    decoder.core = fake = _FakeCore(limit=64)
+    decoder.decoder.core = fake = _FakeCore(limit=64)
     decoder.decode(embedding_of(SIZE, INSIDE), [CASES[name] for name in MIXED])
     assert fake.calls == calls
 
@@ -174,7 +175,7 @@ def test_many_images_without_a_common_call() -> None:
     ]
 
 
-def test_another_image_gets_its_own_masks(decoder: SamDecoder) -> None:
+def test_another_image_gets_its_own_masks(decoder: PromptableSegmenter) -> None:
     """What is kept of an image is not taken for another's, nor for the same tensor's after a change."""
     features = torch.randn(1, 256, 64, 64)
     embedding = replace(embedding_of(SIZE, INSIDE), features=features)
@@ -188,7 +189,7 @@ def test_another_image_gets_its_own_masks(decoder: SamDecoder) -> None:
 
 def test_few_images_are_kept() -> None:
     decoder = _decoder_of(1)
-    decoder.core = fake = _FakeCore(limit=64)
+    decoder.decoder.core = fake = _FakeCore(limit=64)
     images = [replace(embedding_of(SIZE, INSIDE), features=torch.zeros(1, 256, 64, 64)) for _ in range(5)]
     for number in [0, 0, 1, 2, 3, 0, 4, 1, 0]:  # the fifth pushes out 1, the one used least recently
         decoder.decode(images[number], [CASES["box"]])
@@ -214,7 +215,7 @@ class _FakeCore:
 
 def test_out_of_memory_halves_the_batch(caplog: pytest.LogCaptureFixture) -> None:
     decoder = _decoder_of(64)
-    decoder.core = fake = _FakeCore(limit=3)
+    decoder.decoder.core = fake = _FakeCore(limit=3)
     sets = [_prompts([[column, 0]], [1]) for column in range(9)]
     for _ in range(2):
         made = decoder.decode(embedding_of(SIZE, INSIDE), sets)
@@ -227,7 +228,7 @@ def test_out_of_memory_halves_the_batch(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_out_of_memory_with_one_set_says_what_to_do() -> None:
     decoder = _decoder_of(64)
-    decoder.core = _FakeCore(limit=0)
+    decoder.decoder.core = _FakeCore(limit=0)
     with pytest.raises(ModelError, match="one prompt set; free the device or take --models.device cpu"):
         decoder.decode(embedding_of(SIZE, INSIDE), [CASES["box"]])
 
@@ -246,12 +247,12 @@ def test_auto_measures_where_the_processor_has_bfloat16(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(machine, "has_bfloat16", lambda: bfloat16)
     monkeypatch.setattr(machine, "fastest_way", answer)
-    assert _decoder_of(dtype="auto").dtype == ("bfloat16" if bfloat16 else "float32")
+    assert _decoder_of(dtype="auto").decoder.dtype == ("bfloat16" if bfloat16 else "float32")
     assert len(asked) == bfloat16
     assert sam_decoder.type_for(None, None, "cuda:1") == "float16"
 
 
-def test_no_sets_give_no_masks(decoder: SamDecoder) -> None:
+def test_no_sets_give_no_masks(decoder: PromptableSegmenter) -> None:
     made = decoder.decode(embedding_of(SIZE, INSIDE), [], multimask_output=True)
     assert (made.low_res_logits.shape, made.iou_predictions.shape) == ((0, 3, 256, 256), (0, 3))
 
@@ -261,7 +262,7 @@ def _state() -> dict[str, torch.Tensor]:
 
 
 def test_built_from_weights(answers: dict[str, MaskPrediction]) -> None:
-    built = build_sam_decoder(_state()).decode(embedding_of(SIZE, INSIDE), [CASES["three points"]])
+    built = segmenter_of(build_sam_decoder(_state())).decode(embedding_of(SIZE, INSIDE), [CASES["three points"]])
     np.testing.assert_allclose(built.low_res_logits, answers["three points"].low_res_logits, atol=1e-5)
 
 

@@ -14,6 +14,7 @@ from gpoa.errors import ModelError
 from gpoa.segmenters import sam_hq
 from gpoa.segmenters.hf_sam import to_official, to_transformers
 from gpoa.segmenters.sam_hq import SamHq, load_official
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from tests.segmenters.builders import random_sam
 from tests.segmenters.test_hf_sam import compare, processor
 from tests.segmenters.tiny_models import (
@@ -64,7 +65,8 @@ def test_equals_transformers(tiny: Path, size: tuple[int, int]) -> None:
     from transformers import SamHQModel
 
     for folder in folders(tiny, "sam_hq_vit_l"):
-        model, segmenter = SamHQModel.from_pretrained(folder, dtype=torch.float32).eval(), SamHq(folder, "id")
+        model = SamHQModel.from_pretrained(folder, dtype=torch.float32).eval()
+        segmenter = PromptableSegmenter(SamHq(folder), "id")
         image = picture(size)
         embedding = segmenter.encode(image)
         pixels = asked_of(processor(), image, prompt_sets()[0])["pixel_values"]
@@ -80,7 +82,7 @@ def test_official_layout_is_the_same_model(tiny: Path, official: Path) -> None:
     image, sets = picture(SIZES[0]), prompt_sets()[:3]
     answers = []
     for folder in (tiny, official):
-        segmenter = SamHq(folder, "id")
+        segmenter = PromptableSegmenter(SamHq(folder), "id")
         answers.append(segmenter.decode(segmenter.encode(image), sets, all_outputs=True).low_res_logits)
     np.testing.assert_array_equal(*answers)
 
@@ -111,7 +113,7 @@ def test_official_names_are_those_of_the_repository() -> None:
 
 
 def test_counts_of_masks_and_embedding(tiny: Path) -> None:
-    segmenter = SamHq(tiny, "the-id")
+    segmenter = PromptableSegmenter(SamHq(tiny), "the-id")
     embedding = segmenter.encode(picture(SIZES[0]))
     assert embedding.features.shape == (1, 256, 64, 64)
     assert {name: tuple(tensor.shape) for name, tensor in embedding.extras.items()} == {"early": (1, 64, 64, WIDTH)}
@@ -122,7 +124,7 @@ def test_counts_of_masks_and_embedding(tiny: Path) -> None:
     single, three = segmenter.decode(embedding, sets), segmenter.decode(embedding, sets, multimask_output=True)
     np.testing.assert_array_equal(single.low_res_logits, every.low_res_logits[:, :1])
     np.testing.assert_array_equal(three.low_res_logits, every.low_res_logits[:, 1:])
-    segmenter.batch_size = 8
+    segmenter.decoder.batch_size = 8
     many = segmenter.decode(embedding, sets, all_outputs=True)
     assert_near(many.low_res_logits, every.low_res_logits, 1e-3)
     assert segmenter.model_id == "the-id"
@@ -164,7 +166,7 @@ def test_unusable_checkpoints(official: Path, state: object, message: str) -> No
     }
     torch.save(spoilt[state]() if isinstance(state, str) else state, path)
     with pytest.raises(ModelError, match=message) as raised:
-        SamHq(official, "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(SamHq(official), "id").encode(picture(SIZES[0]))
     assert_one_line(raised)
     assert str(path) in str(raised.value)
     assert not hostile.exists()
@@ -182,4 +184,4 @@ def test_folder_of_another_model(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "m")
     (tmp_path / "m" / "config.json").write_text('{"model_type": "sam"}')
     with pytest.raises(ModelError, match="is of a 'sam' model, not of sam_hq"):
-        SamHq(tmp_path / "m", "id").encode(picture(SIZES[0]))
+        PromptableSegmenter(SamHq(tmp_path / "m"), "id").encode(picture(SIZES[0]))

