@@ -22,6 +22,7 @@ import tyro
 
 from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, with_shortcuts
 from gpoa.config import GpoaConfig, StrategyName
+from gpoa.datasets.options import CocoFile, CocoFormat
 
 if TYPE_CHECKING:
     from gpoa.pipeline.progress import Report
@@ -52,6 +53,8 @@ class Args:
     """One process on each of these (cuda:0 cuda:1); default: --processes of them on --models.device."""
     coco: bool = False
     """Also write coco.json with all masks."""
+    coco_format: CocoFormat = "polygon"
+    """Segmentations in coco.json: polygons, which annotation tools edit, or run lengths (smaller for ragged masks)."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False
@@ -71,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
     samples = find_samples(args.targets)
     prepare_folder(args.output)
     coco = args.output / "coco.json"
-    coco_asked, command = coco if args.coco else None, shlex.join(["gpoa", "run", *argv])
+    coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
+    command = shlex.join(["gpoa", "run", *argv])
     if len(devices) > 1 and len(samples) > 1:
         job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace)
         report = run_parallel(job, devices, coco_asked, command)
@@ -83,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     return finish(report, places, args.json)
 
 
-def _run_alone(args: Args, config: GpoaConfig, coco: Path | None, command: str) -> Report:
+def _run_alone(args: Args, config: GpoaConfig, coco: CocoFile | None, command: str) -> Report:
     """The run in this process."""
     from gpoa.pipeline.folder import run_folder
 

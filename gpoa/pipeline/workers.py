@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gpoa.config import GpoaConfig, to_dict
+from gpoa.datasets.options import CocoFile
 from gpoa.datasets.shots import load_shot, zip_shots
 from gpoa.errors import ConfigError, GpoaError, ModelError, one_line
 from gpoa.features.cache import EmbeddingCache
@@ -113,7 +114,9 @@ def choose_devices(processes: int, devices: Sequence[str], default: str) -> list
     return list(devices) or [default] * processes
 
 
-def run_parallel(job: Job, devices: Sequence[str], coco: Path | None = None, command: str = "") -> Report:
+def run_parallel(
+    job: Job, devices: Sequence[str], coco: CocoFile | Path | None = None, command: str = ""
+) -> Report:
     """`run_folder` by one process a device; it writes the same files.
 
     A script that calls this needs `if __name__ == "__main__":` around it, as all that use `multiprocessing` do.
