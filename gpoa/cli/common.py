@@ -109,8 +109,8 @@ def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: in
     return replace(config, optimize=replace(config.optimize, **given))
 
 
-def print_masks(references: Sequence[Path], masks: Sequence[Path], options: MaskOptions) -> None:
-    """Says on standard error what the reference masks are, before the models are loaded.
+def print_masks(references: Sequence[Path], masks: Sequence[Path], options: MaskOptions, as_json: bool) -> None:
+    """Says what the reference masks are, before the models are loaded; beside JSON on standard error.
 
     Raises:
         GpoaError: a reference image or a mask cannot be used.
@@ -118,7 +118,7 @@ def print_masks(references: Sequence[Path], masks: Sequence[Path], options: Mask
     from gpoa.datasets.shots import describe_shots
 
     for line in describe_shots(references, masks, options):
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr if as_json else sys.stdout)
 
 
 def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> ImagePipeline:

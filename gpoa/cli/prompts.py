@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     args = parse(Args, "prompts", __doc__, argv)
     from gpoa.pipeline.folder import run_prompts
 
-    print_masks(args.reference, args.mask, args.mask_options)
+    print_masks(args.reference, args.mask, args.mask_options, args.json)
     segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask, args.mask_options)
     report = run_prompts(segmenter, args.targets, args.output)
     return finish(report, {"prompts": args.output, "pictures": args.output / "pictures"}, args.json)

@@ -76,10 +76,10 @@ def main(argv: Sequence[str]) -> int:
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
     samples = find_samples(args.targets)
-    print_masks(args.reference, args.mask, args.mask_options)
+    print_masks(args.reference, args.mask, args.mask_options, args.json)
     kept, left_out = without_references(samples, args.reference, args.mask)
     if left_out:
-        print(say_left_out(left_out, len(samples)), file=sys.stderr)
+        print(say_left_out(left_out, len(samples)), file=sys.stderr if args.json else sys.stdout)
         samples = find_samples([sample.image_path for sample in kept])
     prepare_folder(args.output)
     coco = args.output / "coco.json"
