@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig, StrategyName
+    from gpoa.datasets.options import MaskOptions
     from gpoa.features.cache import EmbeddingCache
     from gpoa.pipeline.image import ImagePipeline
     from gpoa.pipeline.progress import Report
@@ -106,6 +107,18 @@ def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: in
     given = {"strategy": strategy, "budget": budget}
     given = {name: value for name, value in given.items() if value is not None}
     return replace(config, optimize=replace(config.optimize, **given))
+
+
+def print_masks(references: Sequence[Path], masks: Sequence[Path], options: MaskOptions, as_json: bool) -> None:
+    """Says what the reference masks are, before the models are loaded; beside JSON on standard error.
+
+    Raises:
+        GpoaError: a reference image or a mask cannot be used.
+    """
+    from gpoa.datasets.shots import describe_shots
+
+    for line in describe_shots(references, masks, options):
+        print(line, file=sys.stderr if as_json else sys.stdout)
 
 
 def build_segmenter(config: GpoaConfig, cache: CacheArgs) -> ImagePipeline:

@@ -115,6 +115,8 @@ def _print_table(summary: Summary, report: Path) -> None:
     if summary.n_several_labels and summary.instances_from is None:
         masks = f"{summary.n_several_labels} of {len(summary.rows)} true masks hold more than one label"
         print(f"{masks} and are read as foreground/background; --instances scores them as instances")
+    for line in summary.remarks:
+        print(line)
     problems = [f"{row.status}: {row.image}: {row.message}" for row in summary.all_rows if row.message]
     problems += [f"prediction without truth: {name}" for name in summary.unmatched_predictions]
     for line in problems[:LISTED]:

@@ -15,8 +15,9 @@ from typing import Annotated
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse
+from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse, print_masks
 from gpoa.config import GpoaConfig
+from gpoa.datasets.options import MaskOptions
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Args:
     """Folder of images, or image files."""
     output: Path = Path("initial_prompts")
     """Folder for the prompt files."""
+    mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     json: bool = False
@@ -42,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     args = parse(Args, "prompts", __doc__, argv)
     from gpoa.pipeline.folder import run_prompts
 
-    segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask)
+    print_masks(args.reference, args.mask, args.mask_options, args.json)
+    segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask, args.mask_options)
     report = run_prompts(segmenter, args.targets, args.output)
     return finish(report, {"prompts": args.output, "pictures": args.output / "pictures"}, args.json)

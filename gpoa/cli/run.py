@@ -13,6 +13,7 @@ examples:
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, with_shortcuts
+from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, print_masks, with_shortcuts
 from gpoa.config import GpoaConfig, StrategyName
+from gpoa.datasets.options import CocoFile, CocoFormat, MaskOptions
 
 if TYPE_CHECKING:
     from gpoa.pipeline.progress import Report
+    from gpoa.types import Sample
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Args:
     """Folder of images to segment, or image files."""
     output: Path
     """Folder for everything that is written."""
+    mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     strategy: StrategyName | None = None
@@ -52,6 +56,8 @@ class Args:
     """One process on each of these (cuda:0 cuda:1); default: --processes of them on --models.device."""
     coco: bool = False
     """Also write coco.json with all masks."""
+    coco_format: CocoFormat = "polygon"
+    """Segmentations in coco.json: polygons, which annotation tools edit, or run lengths (smaller for ragged masks)."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False
@@ -63,29 +69,39 @@ def main(argv: Sequence[str]) -> int:
     args = parse(Args, "run", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
     from gpoa.datasets.folder import find_samples
+    from gpoa.datasets.shots import say_left_out, without_references
     from gpoa.pipeline.outputs import prepare_folder
     from gpoa.pipeline.workers import Job, choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
     samples = find_samples(args.targets)
+    print_masks(args.reference, args.mask, args.mask_options, args.json)
+    kept, left_out = without_references(samples, args.reference, args.mask)
+    if left_out:
+        print(say_left_out(left_out, len(samples)), file=sys.stderr if args.json else sys.stdout)
+        samples = find_samples([sample.image_path for sample in kept])
     prepare_folder(args.output)
     coco = args.output / "coco.json"
-    coco_asked, command = coco if args.coco else None, shlex.join(["gpoa", "run", *argv])
+    coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
+    command = shlex.join(["gpoa", "run", *argv])
     if len(devices) > 1 and len(samples) > 1:
-        job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace)
+        job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace, args.mask_options)
         report = run_parallel(job, devices, coco_asked, command)
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
-        report = _run_alone(args, alone, coco_asked, command)
+        report = _run_alone(args, alone, samples, coco_asked, command)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     return finish(report, places, args.json)
 
 
-def _run_alone(args: Args, config: GpoaConfig, coco: Path | None, command: str) -> Report:
+def _run_alone(
+    args: Args, config: GpoaConfig, samples: Sequence[Sample], coco: CocoFile | None, command: str
+) -> Report:
     """The run in this process."""
     from gpoa.pipeline.folder import run_folder
 
-    segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
-    return run_folder(segmenter, args.targets, args.output, coco, command, args.trace)
+    segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask, args.mask_options)
+    targets = [sample.image_path for sample in samples]
+    return run_folder(segmenter, targets, args.output, coco, command, args.trace)

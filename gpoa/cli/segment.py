@@ -17,6 +17,7 @@ import tyro
 
 from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse
 from gpoa.config import GpoaConfig
+from gpoa.datasets.options import CocoFile, CocoFormat
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Args:
     cache: CacheArgs = field(default_factory=CacheArgs)
     coco: bool = False
     """Also write coco.json with all masks."""
+    coco_format: CocoFormat = "polygon"
+    """Segmentations in coco.json: polygons, which annotation tools edit, or run lengths (smaller for ragged masks)."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -44,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     coco = args.output / "coco.json"
     segmenter = build_segmenter(args.config, args.cache)
-    report = run_segment(segmenter, args.targets, args.prompts, args.output, coco if args.coco else None)
+    coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
+    report = run_segment(segmenter, args.targets, args.prompts, args.output, coco_asked)
     places = {"masks": args.output / "masks", "pictures": args.output / "contact_sheet.jpg", "coco": coco}
     return finish(report, places, args.json)

@@ -1,4 +1,4 @@
-"""Masks as one COCO json file, and its run-length encoding.
+"""Masks as one COCO json file, and its run-length encoding; `gpoa.datasets.polygons` makes the polygons.
 
 Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels from the image's upper left edge.
 """
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from gpoa.datasets.options import CocoFile
+from gpoa.datasets.polygons import mask_to_polygons
 from gpoa.runtime.atomic import write_atomic
 
 
@@ -59,15 +61,18 @@ def rle_to_mask(rle: dict[str, Any]) -> np.ndarray:
     return np.repeat(values, counts).reshape((height, width), order="F")
 
 
-def write_coco(path: Path | str, entries: Iterable[tuple[str, np.ndarray]], category: str = "object") -> None:
+def write_coco(
+    file: CocoFile | Path | str, entries: Iterable[tuple[str, np.ndarray]], category: str = "object"
+) -> None:
     """Writes masks as one COCO json file, atomically; the same masks give the same bytes.
 
-    An annotation covers all foreground of its image: a semantic mask, which may be several objects. `iscrowd` is 1, for
-    that is what COCO calls such a region, and because readers (pycocotools, torchvision) expect polygons where it is 0
-    and RLE where it is 1. An empty mask gives an image without annotation, since COCO has no empty object.
+    An annotation covers all foreground of its image, and `iscrowd` is 0, because annotation tools and COCO's evaluation
+    leave crowd regions out. Polygons run along the pixel edges: every part of the object is a polygon of its own, and a
+    part with holes is cut into hole-free pieces, so that the polygons decode to exactly the mask (there is no need to
+    fall back to run lengths). An empty mask gives an image without annotation, since COCO has no empty object.
 
     Args:
-        path: the json file; its folder is made.
+        file: the json file; its folder is made. A plain path means polygons.
         entries: (file name of the image, mask [H, W] bool), one for each image; may be a generator.
         category: name of the one category, whose id is 1.
 
@@ -75,13 +80,15 @@ def write_coco(path: Path | str, entries: Iterable[tuple[str, np.ndarray]], cate
         ValueError: a mask is not [H, W] bool.
         DataError: the file cannot be written.
     """
+    file = file if isinstance(file, CocoFile) else CocoFile(Path(file))
+    encode = mask_to_rle if file.segmentation == "rle" else mask_to_polygons
     images, annotations = [], []
     for number, (name, mask) in enumerate(entries, start=1):
-        rle = mask_to_rle(mask)
-        height, width = rle["size"]
+        segmentation = encode(mask)
+        height, width = mask.shape
         images.append({"id": number, "file_name": name, "width": width, "height": height})
-        if np.asarray(mask).any():
-            annotations.append(_annotation(len(annotations) + 1, number, mask, rle))
+        if mask.any():
+            annotations.append(_annotation(len(annotations) + 1, number, mask, segmentation))
     content = {
         "info": {"description": "masks by gpoa"},
         "licenses": [],
@@ -89,10 +96,10 @@ def write_coco(path: Path | str, entries: Iterable[tuple[str, np.ndarray]], cate
         "annotations": annotations,
         "categories": [{"id": 1, "name": category, "supercategory": ""}],
     }
-    write_atomic(Path(path), json.dumps(content, ensure_ascii=False).encode("utf-8"))
+    write_atomic(file.path, json.dumps(content, ensure_ascii=False).encode("utf-8"))
 
 
-def _annotation(number: int, image_id: int, mask: np.ndarray, rle: dict[str, list[int]]) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, mask: np.ndarray, segmentation: Any) -> dict[str, Any]:
     """The annotation of a mask with at least one foreground pixel."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
@@ -100,8 +107,8 @@ def _annotation(number: int, image_id: int, mask: np.ndarray, rle: dict[str, lis
         "id": number,
         "image_id": image_id,
         "category_id": 1,
-        "segmentation": rle,
+        "segmentation": segmentation,
         "area": int(mask.sum()),
         "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-        "iscrowd": 1,
+        "iscrowd": 0,
     }

@@ -126,19 +126,46 @@ def read_prompts(path: Path) -> PromptRecord:
         The record.
 
     Raises:
-        PromptError: the file is missing, is no JSON object, or a value is missing or of the wrong shape.
+        PromptError: the file is missing, is no JSON object, a value is missing or of the wrong shape, or a point lies
+            outside the image whose size the file states.
     """
     try:
-        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+        plain = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors write a byte-order mark
     except FileNotFoundError as error:
         raise PromptError(f"{path}: no such prompt file; make it with `gpoa prompts`") from error
     except (OSError, ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`") from error
     try:
-        return _parse(plain, Path(path).parent)
+        record = _parse(plain, Path(path).parent)
     except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else one_line(error)
         raise PromptError(f"{path}: not a prompt file ({reason}); see gpoa/datasets/prompt_file.py") from error
+    if record.original_size is not None:
+        refuse_outside(record, record.original_size, str(path))
+    return record
+
+
+def refuse_outside(record: PromptRecord, size: Size, name: str = "") -> None:
+    """Refuses prompts with a point outside the image.
+
+    Args:
+        record: the prompts.
+        size: (H, W) of the image.
+        name: of the file, for the message; default: the image's.
+
+    Raises:
+        PromptError: names the first such point.
+    """
+    height, width = size
+    coords = record.prompts.point_coords
+    # Pixel centres are integers, so the image ends half a pixel beyond the last; a user may count from corners.
+    outside = np.flatnonzero(((coords < -0.5) | (coords > (width, height))).any(axis=1))
+    if outside.size:
+        x, y = coords[outside[0]].tolist()
+        raise PromptError(
+            f"{name or record.image or 'prompts'}: point {outside[0] + 1} (x {x:g}, y {y:g}) lies outside the image of "
+            f"{width}x{height} (width x height); point_coords are [x, y] in the image's own pixels"
+        )
 
 
 def _parse(plain: dict[str, Any], folder: Path) -> PromptRecord:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gpoa.datasets.image_io import load_image
-from gpoa.datasets.mask_io import load_mask
-from gpoa.errors import DataError, ImageError, MaskError
+from gpoa.datasets.mask_io import foreground_of_array, read_foreground
+from gpoa.datasets.mask_remarks import describe_mask
+from gpoa.datasets.mask_values import Foreground
+from gpoa.datasets.options import NO_OPTIONS, MaskOptions
+from gpoa.errors import DataError, ImageError
+from gpoa.types import Sample, Size
 
 ImageLike = str | Path | np.ndarray
 
@@ -43,19 +48,97 @@ def zip_shots(
     return list(zip(images, labels))
 
 
-def load_shot(image: ImageLike, mask: ImageLike) -> tuple[np.ndarray, np.ndarray]:
+def load_shot(image: ImageLike, mask: ImageLike, options: MaskOptions = NO_OPTIONS) -> tuple[np.ndarray, np.ndarray]:
     """Loads one labelled example: ([H, W, 3] uint8, [H, W] bool).
+
+    Args:
+        image: a path, or [H, W, 3] uint8 RGB.
+        mask: a path, or [H, W] bool, integer or float.
+        options: what the object is, where the mask's values do not say so.
 
     Raises:
         ImageError, MaskError: a file or an array cannot be used.
     """
     pixels = to_pixels(image)
-    size = (pixels.shape[0], pixels.shape[1])
-    if not isinstance(mask, np.ndarray):
-        return pixels, load_mask(mask, size)
-    if mask.shape != size:
-        raise MaskError(f"mask array has shape {mask.shape}, its image {size}; give a mask of the image's size")
-    label = mask.astype(bool)
-    if not label.any() or label.all():
-        raise MaskError("mask array is empty or covers the whole image; mark the object and leave some background")
-    return pixels, label
+    return pixels, _foreground(mask, (pixels.shape[0], pixels.shape[1]), options).mask
+
+
+def describe_shots(
+    references: ImageLike | Sequence[ImageLike],
+    masks: ImageLike | Sequence[ImageLike],
+    options: MaskOptions = NO_OPTIONS,
+) -> list[str]:
+    """Reads all labelled examples and says what their masks are: coverage, rule, and what looks like a mistake.
+
+    Args:
+        references: one image or several, as `ImagePipeline.fit` takes them.
+        masks: as many masks.
+        options: what the object is, where the masks' values do not say so.
+
+    Returns:
+        Lines to print; at least one for each mask.
+
+    Raises:
+        ImageError, MaskError: a file or an array cannot be used.
+        DataError: the numbers of images and masks differ.
+    """
+    shots = zip_shots(references, masks)
+    lines = []
+    for number, (image, mask) in enumerate(shots, start=1):
+        name = f"{number}" if isinstance(mask, np.ndarray) else Path(mask).name
+        pixels = to_pixels(image)
+        found = _foreground(mask, (pixels.shape[0], pixels.shape[1]), options)
+        lines += describe_mask(found, options, name if len(shots) > 1 else "")
+    return lines
+
+
+def without_references(
+    samples: Sequence[Sample], references: Iterable[Path], masks: Iterable[Path]
+) -> tuple[list[Sample], list[Sample]]:
+    """Leaves reference images and their masks out of the targets: the same file, or one with the same bytes.
+
+    Args:
+        samples: the targets.
+        references: image files of the labelled examples.
+        masks: their mask files.
+
+    Returns:
+        (what remains, what was left out); where nothing would remain (the user wants the reference itself segmented),
+        all samples and nothing.
+    """
+    known = [Path(path) for path in (*references, *masks)]
+    places = {path.resolve() for path in known}
+    sizes = {path.stat().st_size for path in known if path.is_file()}
+    digests = {_file_digest(path) for path in known if path.is_file()}
+
+    def is_known(path: Path) -> bool:
+        if path.resolve() in places:
+            return True
+        try:
+            return path.stat().st_size in sizes and _file_digest(path) in digests
+        except OSError:  # reported when it is its turn
+            return False
+
+    left_out = [sample for sample in samples if is_known(sample.image_path)]
+    if len(left_out) == len(samples):
+        return list(samples), []
+    return [sample for sample in samples if sample not in left_out], left_out
+
+
+def say_left_out(left_out: Sequence[Sample], total: int) -> str:
+    """One line on what `without_references` left out of `total` targets."""
+    names = ", ".join(sample.image_path.name for sample in left_out[:5])
+    more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+    return f"left out {len(left_out)} of {total} targets, which are references or their masks: {names}{more}"
+
+
+def _foreground(mask: ImageLike, size: Size, options: MaskOptions) -> Foreground:
+    """The foreground of a path or an array."""
+    if isinstance(mask, np.ndarray):
+        return foreground_of_array(mask, size, options)
+    return read_foreground(mask, size, options=options)
+
+
+def _file_digest(path: Path) -> bytes:
+    """16 bytes over a file's content."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()

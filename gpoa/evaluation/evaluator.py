@@ -131,6 +131,29 @@ class Summary:
         return sum((row.n_labels or 0) > 1 for row in self.rows)
 
     @property
+    def usable(self) -> tuple[Row, ...]:
+        """The rows whose prediction is there and could be compared."""
+        return tuple(row for row in self.rows if row.status == "ok")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be known before the means are read, a line each: other means, empty true masks."""
+        lines, gone = [], len(self.rows) - len(self.usable)
+        if gone and self.usable:
+            with_gone, without = (np.mean([row.scores["iou"] for row in rows]) for rows in (self.rows, self.usable))
+            lines.append(
+                f"mean IoU {with_gone:.4f} with {gone} missing or unusable predictions counted as 0, "
+                f"{without:.4f} over the {len(self.usable)} that are there"
+            )
+        empty = [row.image for row in self.rows if row.n_labels == 0]
+        if empty and len(empty) == len(self.rows):
+            lines.append("every true mask is empty: check --ground-truth; a score is 1 where nothing was predicted, else 0")
+        elif empty:
+            names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+            lines.append(f"{len(empty)} of {len(self.rows)} true masks are empty ({names}): these images score 1 or 0 only")
+        return tuple(lines)
+
+    @property
     def exit_code(self) -> int:
         """0 where every name had its partner and every file could be used, else 1."""
         return int(self.n_missing > 0 or self.n_failed > 0 or len(self.unmatched_predictions) > 0)
@@ -154,6 +177,11 @@ class Summary:
         return {
             **{metric: _statistics([v for v in values if v is not None]) for metric, values in scores.items()},
             **shared,
+            "usable": {
+                "n": len(self.usable),
+                **{name: float(np.mean([row.scores[name] for row in self.usable])) for name in METRICS if self.usable},
+            },
+            "remarks": list(self.remarks),
             "n_missing": self.n_missing,
             "missing": [row.image for row in self.rows if row.status == "missing"],
             "unmatched_predictions": list(self.unmatched_predictions),

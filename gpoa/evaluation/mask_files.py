@@ -5,6 +5,7 @@ Sizes are (H, W).
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gpoa.datasets.coco import rle_to_mask
 from gpoa.datasets.folder import MASK_FOLDERS, find_samples, list_images, unique_stems
 from gpoa.datasets.mask_io import LOSSY_FORMATS, load_mask
 from gpoa.datasets.mask_values import VOID, label_values
+from gpoa.datasets.polygons import polygons_to_mask
 from gpoa.errors import DataError, MaskError, ModelError, one_line
 from gpoa.evaluation.instances import Truth, components
 from gpoa.types import Size
@@ -132,7 +134,7 @@ def mask_folder(folder: Path) -> Path:
 def _coco_masks(path: Path) -> list[MaskSource]:
     """One source for each image of a COCO file, without annotation an empty mask."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         images = sorted(content["images"], key=lambda image: str(image["file_name"]))
         sizes = [(int(image["height"]), int(image["width"])) for image in images]
         if any(min(size) < 1 for size in sizes):
@@ -158,6 +160,10 @@ def _decode(segmentation: Any, size: Sequence[int]) -> np.ndarray:
             raise ValueError(f"size {segmentation['size']} of the segmentation is not the image's {[height, width]}")
         if not isinstance(segmentation["counts"], str):
             return rle_to_mask(segmentation)
+    else:
+        with contextlib.suppress(ValueError, TypeError):  # polygons along the pixel edges, as we write them
+            if segmentation:
+                return polygons_to_mask(segmentation, (height, width))
     try:
         from pycocotools import mask as coding
     except ImportError as error:

@@ -27,6 +27,7 @@ from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples, spaced
 from gpoa.datasets.image_io import load_image
 from gpoa.datasets.mask_io import load_mask
+from gpoa.datasets.options import CocoFile
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.pipeline.folder_learning import encode_ahead, learning_once
 from gpoa.pipeline.image import ImagePipeline
@@ -150,7 +151,7 @@ def run_optimize(
 
 
 def run_segment(
-    segmenter: ImagePipeline, targets: Any, prompts: Path, output: Path, coco: Path | None = None
+    segmenter: ImagePipeline, targets: Any, prompts: Path, output: Path, coco: CocoFile | Path | None = None
 ) -> Report:
     """Segments every target with the prompts in a folder.
 
@@ -186,7 +187,7 @@ def run_folder(
     segmenter: ImagePipeline,
     targets: Any,
     output: Path,
-    coco: Path | None = None,
+    coco: CocoFile | Path | None = None,
     command: str = "",
     trace: bool = False,
 ) -> Report:
@@ -303,7 +304,7 @@ def write_overview(
     output: Path,
     samples: Sequence[Sample],
     report: Report,
-    coco: Path | None,
+    coco: CocoFile | Path | None,
     shots: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Writes what needs all images: the contact sheet, references first, and the COCO file."""

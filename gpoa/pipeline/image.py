@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName, digest
-from gpoa.datasets.prompt_file import PromptRecord
+from gpoa.datasets.options import NO_OPTIONS, MaskOptions
+from gpoa.datasets.prompt_file import PromptRecord, refuse_outside
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError, PromptError
@@ -141,13 +142,17 @@ class ImagePipeline:
         return self.agent.strategy(has_reference=self._fitted is not None)
 
     def fit(
-        self, references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
+        self,
+        references: ImageLike | Sequence[ImageLike],
+        masks: ImageLike | Sequence[ImageLike],
+        options: MaskOptions = NO_OPTIONS,
     ) -> ImagePipeline:
         """Fits the matcher to the reference images and their masks.
 
         Args:
             references: one image or k images: paths, or [H, W, 3] uint8 RGB.
-            masks: as many masks: paths, or [H, W] bool.
+            masks: as many masks: paths, or [H, W] bool, integer or float.
+            options: what the object is, where the masks' values do not say so.
 
         Returns:
             The pipeline itself.
@@ -156,7 +161,7 @@ class ImagePipeline:
             ImageError, MaskError: a file cannot be used.
             DataError: the numbers of images and masks differ.
         """
-        shots = [load_shot(image, mask) for image, mask in zip_shots(references, masks)]
+        shots = [load_shot(image, mask, options) for image, mask in zip_shots(references, masks)]
         pairs = [(self.backbones.features(image), mask) for image, mask in shots]
         grid = pairs[0][0].grid_size
         tokens = np.concatenate([embedding_tokens(self.backbones.embedding(image), grid) for image, _ in shots])
@@ -401,7 +406,7 @@ class ImagePipeline:
         """Refuses prompts of another image size, or made by other models than the ones in use.
 
         Raises:
-            PromptError: says what differs and what to do.
+            PromptError: says what differs, or which point lies outside, and what to do.
         """
         size = (image.shape[0], image.shape[1])
         if record.original_size is not None and record.original_size != size:
@@ -409,6 +414,7 @@ class ImagePipeline:
                 f"{record.image}: prompts are for an image of {record.original_size} (H, W), this one has {size}; "
                 "make them again with `gpoa prompts`"
             )
+        refuse_outside(record, size)
         self._check_models(record.image, record.provenance.get("models"))
 
     def _check_models(self, name: str | Path, made_by: dict[str, str] | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpoa.config import GpoaConfig
+from gpoa.datasets.options import NO_OPTIONS, MaskOptions
 from gpoa.datasets.shots import ImageLike
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.folder import run_folder
@@ -36,13 +37,17 @@ class OneShotSegmenter:
         self.pipeline = ImagePipeline(config, cache)
 
     def fit(
-        self, references: ImageLike | Sequence[ImageLike], masks: ImageLike | Sequence[ImageLike]
+        self,
+        references: ImageLike | Sequence[ImageLike],
+        masks: ImageLike | Sequence[ImageLike],
+        options: MaskOptions = NO_OPTIONS,
     ) -> OneShotSegmenter:
         """Fits the matcher to the reference images and their masks.
 
         Args:
             references: one image or k images: paths, or [H, W, 3] uint8 RGB.
-            masks: as many masks: paths, or [H, W] bool.
+            masks: as many masks: paths, or [H, W] bool, integer or float.
+            options: what the object is, where the masks' values do not say so.
 
         Returns:
             The segmenter itself.
@@ -51,7 +56,7 @@ class OneShotSegmenter:
             ImageError, MaskError: a file cannot be used.
             DataError: the numbers of images and masks differ.
         """
-        self.pipeline.fit(references, masks)
+        self.pipeline.fit(references, masks, options)
         return self
 
     def predict(self, image: ImageLike) -> Prediction:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gpoa.config import GpoaConfig, to_dict
+from gpoa.datasets.options import NO_OPTIONS, CocoFile, MaskOptions
 from gpoa.datasets.shots import load_shot, zip_shots
 from gpoa.errors import ConfigError, GpoaError, ModelError, one_line
 from gpoa.features.cache import EmbeddingCache
@@ -56,6 +57,7 @@ class Job:
         samples: all images.
         output: receives what `gpoa.pipeline.folder` lists.
         trace: as in `run_folder`.
+        mask_options: what the object is, where the masks' values do not say so.
         build: makes the segmenter; a function or class of a module, so that a fresh interpreter finds it.
     """
 
@@ -66,6 +68,7 @@ class Job:
     samples: Sequence[Sample]
     output: Path
     trace: bool = False
+    mask_options: MaskOptions = NO_OPTIONS
     build: Callable[[GpoaConfig, EmbeddingCache], ImagePipeline] = ImagePipeline
 
 
@@ -113,7 +116,9 @@ def choose_devices(processes: int, devices: Sequence[str], default: str) -> list
     return list(devices) or [default] * processes
 
 
-def run_parallel(job: Job, devices: Sequence[str], coco: Path | None = None, command: str = "") -> Report:
+def run_parallel(
+    job: Job, devices: Sequence[str], coco: CocoFile | Path | None = None, command: str = ""
+) -> Report:
     """`run_folder` by one process a device; it writes the same files.
 
     A script that calls this needs `if __name__ == "__main__":` around it, as all that use `multiprocessing` do.
@@ -133,7 +138,8 @@ def run_parallel(job: Job, devices: Sequence[str], coco: Path | None = None, com
         KeyboardInterrupt: ctrl-C before the first worker was ready; later, the report says so.
     """
     prepare_folder(job.output)
-    shots = [load_shot(image, mask) for image, mask in zip_shots(list(job.references), list(job.masks))]
+    pairs = zip_shots(list(job.references), list(job.masks))
+    shots = [load_shot(image, mask, job.mask_options) for image, mask in pairs]
     used = list(devices)[: len(job.samples)]
     crew = _Crew(job, used)
     report = crew.run()
@@ -362,7 +368,7 @@ def _ready(job: Job, device: str, threads: int, channel: Connection, quiet: bool
     config = replace(job.config, models=replace(job.config.models, device=device))
     logging.disable(logging.WARNING if quiet else logging.NOTSET)  # the first worker has told the same
     try:
-        segmenter = job.build(config, job.cache).fit(job.references, job.masks)
+        segmenter = job.build(config, job.cache).fit(job.references, job.masks, job.mask_options)
         facts = start_run(segmenter, job.output)
     except GpoaError as error:
         channel.send(error)

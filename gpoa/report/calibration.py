@@ -112,11 +112,11 @@ def calibration_section(report: Report, known: Sequence[Row]) -> str:
             decimal(float(one.kept_ideal.mean())),
         ]
         lines.append(Line(cells, method == report.ours))
-    charts = _charts(found[report.ours]) if report.ours in found else ""
+    charts = _charts(found[report.ours], report.is_plain) if report.ours in found else ""
     return charts + table("Confidence against true IoU", _COLUMNS, lines)
 
 
-def _charts(one: Calibration) -> str:
+def _charts(one: Calibration, plain: bool) -> str:
     """Confidence against IoU, and the IoU of what is kept when the least confident images are left out."""
     lines = [
         Curve("mean of a bin", one.bin_confidence, one.bin_iou, VERMILLION, marks=True),
@@ -133,9 +133,10 @@ def _charts(one: Calibration) -> str:
     low = max(0.0, np.floor(10 * min(one.kept.min(), mean) - 0.5) / 10)
     labels = ("share of the images kept, most confident first", "mean IoU of these")
     kept = plane_chart("Mean IoU of the images kept", labels, None, curves, (low, 1.0))
+    dots = f"{'Each' if plain else 'Ours: each'} dot is an image, squares are means of bins of equal counts."
     return (
         '<div class="pair">'
-        + figure(plane + curve_legend(lines), "Ours: each dot is an image, squares are means of bins of equal counts.")
+        + figure(plane + curve_legend(lines), dots)
         + figure(kept + curve_legend(curves), "What is gained by setting the least confident images aside.")
         + "</div>"
     )

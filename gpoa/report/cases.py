@@ -110,6 +110,8 @@ def _sorted(report: Report, cases: Sequence[Case], has_truth: bool) -> list[tupl
         if case.gallery:
             named.setdefault(case.gallery, []).append(case)
     others = [case for case in cases if not case.gallery]
+    if report.is_plain and has_truth and others and all(case.confidence is not None for case in others):
+        return [("Least sure first", sorted(others, key=lambda case: (case.confidence, case.key))), *named.items()]
     return [*(_by_score(report, others, has_truth) if others else []), *named.items()]
 
 
@@ -153,7 +155,7 @@ def _case(report: Report, case: Case, budget: int) -> str:
         facts.append(f"confidence {decimal(case.confidence, 2)}")
     facts.append(f"area {100 * float(case.mask.mean()):.1f} % of the image")
     reference = f"reference {text(case.reference_name)} · " if case.reference_name else ""
-    head = (
+    head = f"<strong>{text(case.image_name)}</strong><br>{text(', '.join(facts))}" if report.is_plain else (
         f"<strong>{text(case.class_name)}</strong> · image {text(case.image_name)} · {reference}"
         f"{text(report.name(case.method))}<br>{text(', '.join(facts))}"
     )

@@ -240,9 +240,12 @@ def distribution_section(report: Report, known: Sequence[Row]) -> str:
     ]
     caption = (
         "IoU of every image (dots), quartiles (box), 5th to 95th percentile (line), median (thick stroke, number at "
-        "the right), mean over images (diamond). Ours blue, before the agent orange, others grey."
+        "the right), mean over images (diamond)."
     )
-    return figure(strip_chart("Distribution of the IoU for each method", series, "IoU"), caption)
+    title = "Distribution of the IoU"
+    if not report.is_plain:
+        caption, title = f"{caption} Ours blue, before the agent orange, others grey.", f"{title} for each method"
+    return figure(strip_chart(title, series, "IoU"), caption)
 
 
 def method_color(report: Report, method: str) -> str:

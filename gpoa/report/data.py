@@ -96,6 +96,7 @@ class Report:
         command: what was typed.
         environment: name -> version or value.
         notes: further remarks, a paragraph each.
+        remarks: what must be known before the numbers of a report of one method, a paragraph each.
 
     Raises:
         ValueError: there is no row, or `ours` or `start` has none.
@@ -114,12 +115,18 @@ class Report:
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         present = {row["method"] for row in self.rows}
         wanted = {self.ours} if self.start is None else {self.ours, self.start}
         if wanted - present:
             raise ValueError(f"rows: no row of {sorted(wanted - present)}, only of {sorted(present)}; check the names")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is about one folder of masks: nothing is compared, so words for comparisons would only confuse."""
+        return not self.groups and len({(row["class"], row["method"]) for row in self.rows}) == 1
 
     def name(self, method: str) -> str:
         """A method's title."""

@@ -69,6 +69,7 @@ def report_folder(
         conventions={**CONVENTIONS, **(INSTANCE_CONVENTIONS if summary.instances_from else {})},
         command=command,
         environment={"gpoa": __version__, "python": platform.python_version(), "system": platform.platform()},
+        remarks=summary.remarks,
         notes=tuple(f"{row.status}: {row.image}: {row.message}" for row in summary.all_rows if row.message),
     )
     return write_report(report, path)

@@ -26,6 +26,8 @@ from gpoa.report.compare import (
 )
 from gpoa.report.data import Case, Group, Report, Row, Standing, key_of, merge_seeds, scored, standings
 from gpoa.report.html import decimal, definitions, folded, paragraph, percent, section, text
+from gpoa.report.plain import CONVENTIONS as PLAIN_CONVENTIONS
+from gpoa.report.plain import plain_headline, plain_lead, plain_remarks, plain_unsure
 from gpoa.report.sections import before_after_section, time_section, unscored_section
 from gpoa.runtime.atomic import write_atomic
 
@@ -71,11 +73,13 @@ def render_report(report: Report) -> str:
     """The page as text; see `write_report`."""
     merged = merge_seeds(report.rows)
     known = scored(merged)
-    if known:
+    if known and report.is_plain:
+        lead, parts = plain_lead(report, known), _plain_parts(report, merged, known)
+    elif known:
         found = [(group, standings(scored(known, group.classes), report.ours)) for group in groups_of(report, known)]
         lead, parts = _lead(report, merged, known, *found[0]), _scored_parts(report, merged, known, found)
     else:
-        lead, parts = paragraph(UNSCORED, "warning"), _unscored_parts(report, merged)
+        lead, parts = paragraph(UNSCORED, "warning") + plain_remarks(report), _unscored_parts(report, merged)
     parts = [part for part in (*parts, *_appendix(report, bool(known))) if part.html]
     files = resources.files("gpoa.report")
     style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
@@ -114,6 +118,17 @@ def _scored_parts(
     ]
 
 
+def _plain_parts(report: Report, merged: Sequence[Row], known: Sequence[Row]) -> list[_Part]:
+    """The sections of a report with ground truth and nothing to compare with."""
+    return [
+        _Part("headline", "Scores", plain_headline(known) + plain_unsure(known)),
+        _Part("distributions", "Distribution", distribution_section(report, known)),
+        _Part("calibration", "Confidence and true IoU", calibration_section(report, known)),
+        _Part("gallery", "Pictures", galleries(report, has_truth=True)),
+        _Part("time", "Time", time_section(report, merged)),
+    ]
+
+
 def _unscored_parts(report: Report, merged: Sequence[Row]) -> list[_Part]:
     """The sections of a report without ground truth."""
     return [
@@ -125,7 +140,8 @@ def _unscored_parts(report: Report, merged: Sequence[Row]) -> list[_Part]:
 
 def _appendix(report: Report, has_truth: bool) -> list[_Part]:
     """What is needed to read the numbers and to get them again."""
-    conventions = {**report.conventions, **(_CONVENTIONS if has_truth else {})}
+    ours = PLAIN_CONVENTIONS if report.is_plain else _CONVENTIONS
+    conventions = {**report.conventions, **(ours if has_truth else {})}
     methods = []
     for name in dict.fromkeys((*report.methods, *(row["method"] for row in report.rows))):
         about = report.methods.get(name, {})
@@ -135,7 +151,7 @@ def _appendix(report: Report, has_truth: bool) -> list[_Part]:
     command = f"<pre><code>{text(report.command)}</code></pre>" if report.command else ""
     return [
         _Part("conventions", "Conventions", definitions(conventions.items())),
-        _Part("methods", "Methods", definitions(methods)),
+        _Part("methods", "Masks" if report.is_plain else "Methods", definitions(methods)),
         _Part("reproduce", "How to reproduce", command + definitions(report.environment.items())),
         _Part("notes", "Notes", "".join(paragraph(note) for note in report.notes)),
         _Part("config", "Configuration", folded("Full configuration (JSON)", config) if report.config else ""),

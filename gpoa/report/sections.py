@@ -124,12 +124,15 @@ def unscored_section(report: Report, merged: Sequence[Row]) -> str:
         ]
         lines.append(Line(cells, method == report.ours))
         series += [Series(report.name(method), sure, method_color(report, method))] if len(sure) else []
-    chart = strip_chart("Distribution of the confidence for each method", series, "confidence") if series else ""
+    title = "Distribution of the confidence" + ("" if report.is_plain else " for each method")
+    chart = strip_chart(title, series, "confidence") if series else ""
     caption = (
         "Confidence of every image (dots), quartiles (box), 5th to 95th percentile (line), median (thick stroke, "
         "number at the right), mean (diamond)."
     )
     drawn = figure(chart, caption) if chart else ""
+    if report.is_plain:
+        return table("Images", _FOUND[1:], [Line(line.cells[1:]) for line in lines]) + drawn + _unsure(report, merged)
     return table("Images of each method", _FOUND, lines) + drawn + _unsure(report, merged)
 
 
@@ -138,9 +141,10 @@ def _unsure(report: Report, merged: Sequence[Row], count: int = 20) -> str:
     own = [row for row in merged if row["method"] == report.ours and row["confidence"] is not None]
     own.sort(key=lambda row: (row["confidence"], key_of(row)))
     lines = []
+    shown = ("image", "status") if report.is_plain else ("image", "class", "reference", "status")
     for row in own[:count]:
-        names = [text(row[name]) for name in ("image", "class", "reference", "status")]
+        names = [text(row[name]) for name in shown]
         lines.append(Line([*names, decimal(row["confidence"]), decimal(row["area"])]))
-    columns = [Column(label, False) for label in ("Image", "Class", "Reference", "Status")]
+    columns = [Column(name.capitalize(), False) for name in shown]
     columns += [Column("Confidence"), Column("Area", hint="share of the image")]
     return table(f"Least confident first: {len(lines)} of {len(own)} images", columns, lines) if lines else ""

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpoa.datasets.coco import mask_to_rle, rle_to_mask, write_coco
+from gpoa.datasets.options import CocoFile
+from gpoa.datasets.polygons import polygons_to_mask
 
 
 @pytest.mark.parametrize(
@@ -67,16 +69,70 @@ def test_write_coco(tmp_path: Path) -> None:
         (3, "c.jpg", 2, 3),
     ]
     first, second = content["annotations"]
-    assert (first["bbox"], first["area"], first["iscrowd"], first["category_id"]) == ([2, 1, 3, 2], 5, 1, 1)
-    assert (rle_to_mask(first["segmentation"]) == mask).all()
+    assert (first["bbox"], first["area"], first["iscrowd"], first["category_id"]) == ([2, 1, 3, 2], 5, 0, 1)
+    assert first["segmentation"] == [[2, 1, 5, 1, 5, 2, 4, 2, 4, 3, 2, 3]]
     assert (second["id"], second["image_id"], second["bbox"], second["area"]) == (2, 3, [0, 0, 3, 2], 6)
     assert content["categories"][0]["name"] == "polyp"
 
 
-def test_coco_is_read_by_pycocotools(tmp_path: Path) -> None:
-    """The reference reader decodes our masks, where it is installed."""
+def test_write_coco_as_run_lengths(tmp_path: Path) -> None:
+    """On request, and no crowd either."""
+    mask = np.array([[0, 1, 0], [0, 1, 1]], bool)
+    write_coco(CocoFile(tmp_path / "coco.json", "rle"), [("a.jpg", mask)])
+    (annotation,) = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    assert annotation["segmentation"] == {"size": [2, 3], "counts": [2, 2, 1, 1]} and annotation["iscrowd"] == 0
+
+
+SHAPES = {
+    "hole": ["11111", "10001", "10101", "11111"],
+    "part in a hole": ["11111", "10001", "10101", "10001", "11111"],
+    "parts": ["1100011", "0000000", "0011100"],
+    "pixel": ["000", "010", "000"],
+    "full": ["111", "111"],
+    "border": ["100001", "000000", "110011"],
+    "corners": ["101", "010", "101"],  # pixels that touch at their corners
+    "hole open at a corner": ["0111", "1101", "1011", "1111"],
+    "two holes": ["1111111", "1011101", "1111111"],
+    "holes above each other": ["111", "101", "111", "101", "111"],
+}
+
+
+@pytest.mark.parametrize("segmentation", ["polygon", "rle"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_coco_is_read_by_pycocotools(tmp_path: Path, shape: str, segmentation: str) -> None:
+    """The reference reader decodes our masks, counts our area, and finds them among the objects that are no crowd."""
     coco = pytest.importorskip("pycocotools.coco")
-    mask = np.random.default_rng(0).random((7, 9)) < 0.4
-    write_coco(tmp_path / "coco.json", [("a.jpg", mask)])
+    mask = np.array([[character == "1" for character in row] for row in SHAPES[shape]])
+    write_coco(CocoFile(tmp_path / "coco.json", segmentation), [("a.jpg", mask), ("empty.jpg", ~mask & mask)])
     reader = coco.COCO(str(tmp_path / "coco.json"))
-    assert (reader.annToMask(reader.loadAnns([1])[0]) == mask).all()
+    (annotation,) = reader.loadAnns(reader.getAnnIds(iscrowd=False))
+    assert (reader.annToMask(annotation) == mask).all()
+    assert annotation["area"] == mask.sum()
+
+
+def test_coco_evaluation_counts_our_masks(tmp_path: Path) -> None:
+    """COCO's own evaluation of our file against itself: everything is found (crowd regions would not count)."""
+    coco = pytest.importorskip("pycocotools.coco")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    mask = np.zeros((40, 50), bool)
+    mask[5:30, 8:40] = True
+    mask[10:20, 15:25] = False
+    write_coco(tmp_path / "coco.json", [("a.jpg", mask)])
+    truth = coco.COCO(str(tmp_path / "coco.json"))
+    found = truth.loadRes([{**truth.loadAnns([1])[0], "score": 0.9}])
+    run = evaluation.COCOeval(truth, found, "segm")
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    assert run.stats[0] > 0.999
+
+
+def test_what_pycocotools_writes_is_read(tmp_path: Path) -> None:
+    """The other way round: its run lengths of our polygons are our run lengths."""
+    coding = pytest.importorskip("pycocotools.mask")
+    mask = np.random.default_rng(0).random((17, 23)) < 0.6
+    write_coco(tmp_path / "coco.json", [("a.jpg", mask)])
+    (annotation,) = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    theirs = coding.merge(coding.frPyObjects(annotation["segmentation"], 17, 23))
+    assert coding.area(theirs) == annotation["area"]
+    assert (polygons_to_mask(annotation["segmentation"], (17, 23)) == coding.decode(theirs).astype(bool)).all()

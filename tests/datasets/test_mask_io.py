@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from gpoa.datasets.mask_io import load_mask, save_mask
+from gpoa.datasets.mask_io import load_mask, read_foreground, save_mask
+from gpoa.datasets.options import MaskOptions
 from gpoa.errors import DataError, MaskError
 from tests.datasets.files import one_line, store
 
@@ -46,9 +47,9 @@ def test_empty_and_full_masks(tmp_path: Path) -> None:
 def test_label_that_is_not_there(tmp_path: Path) -> None:
     """Says which labels there are."""
     path = store(tmp_path / "m.png", np.array([[0, 1, 4]], np.uint8))
-    assert load_mask(path, label=4).tolist() == [[False, False, True]]
+    assert load_mask(path, options=MaskOptions(label=4)).tolist() == [[False, False, True]]
     with pytest.raises(MaskError, match="no pixel has the label 9; the mask holds 0, 1, 4") as info:
-        load_mask(path, label=9)
+        load_mask(path, options=MaskOptions(label=9))
     one_line(info, path)
 
 
@@ -56,7 +57,7 @@ def test_label_of_coloured_mask(tmp_path: Path) -> None:
     """One line, not a ValueError."""
     path = store(tmp_path / "m.png", Image.new("RGB", (2, 2), (1, 2, 3)))
     with pytest.raises(MaskError, match="no label numbers") as info:
-        load_mask(path, label=1)
+        load_mask(path, options=MaskOptions(label=1))
     one_line(info, path)
 
 
@@ -102,3 +103,74 @@ def test_save_mask_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written") as info:
         save_mask(tmp_path / "file" / "m.png", np.ones((2, 2), bool))
     one_line(info, tmp_path / "file" / "m.png")
+
+
+@pytest.mark.parametrize("kind", ["uncompressed", "deflate", "fax"])
+def test_boolean_tiff_is_not_inverted(tmp_path: Path, kind: str) -> None:
+    """Array libraries say "white is zero" and mean True; what Pillow packs for fax looks as it was painted."""
+    tifffile = pytest.importorskip("tifffile")
+    mask, path = np.zeros((20, 30), bool), tmp_path / "m.tif"
+    mask[2:5, 3:9] = True
+    if kind == "fax":
+        Image.fromarray(mask).save(path, compression="group4")
+    else:
+        tifffile.imwrite(path, mask, compression="zlib" if kind == "deflate" else None)
+    assert (load_mask(path) == mask).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "uint32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("suffix", ["tif", "npy"])
+def test_wide_label_files(tmp_path: Path, dtype: str, suffix: str) -> None:
+    """Ids with gaps and above 65,535, in every type that array libraries write."""
+    tifffile = pytest.importorskip("tifffile")
+    big = 62000 if dtype == "uint16" else 70000
+    values = np.array([[0, 1, 300], [big, big, 0]], dtype)
+    path = tmp_path / f"m.{suffix}"
+    tifffile.imwrite(path, values) if suffix == "tif" else np.save(path, values)
+    assert load_mask(path, (2, 3)).tolist() == [[False, True, True], [True, True, False]]
+    assert load_mask(path, options=MaskOptions(label=big)).sum() == 2
+    assert read_foreground(path).ids.tolist() == [1, 300, big]
+
+
+def test_numpy_files_that_are_no_mask(tmp_path: Path) -> None:
+    """Another shape, no array, no file: one line each."""
+    np.save(tmp_path / "rgb.npy", np.zeros((4, 5, 3)))
+    (tmp_path / "text.npy").write_text("abc")
+    for name, match in (("rgb", r"shape \(4, 5, 3\)"), ("text", "not a mask array"), ("none", "no such file")):
+        with pytest.raises(MaskError, match=match) as info:
+            load_mask(tmp_path / f"{name}.npy")
+        one_line(info, tmp_path / f"{name}.npy")
+
+
+def test_ways_through_masks_without_zero(tmp_path: Path) -> None:
+    """ilastik's 1 and 2, and probabilities: the refusal names the flags, and they work."""
+    path = store(tmp_path / "ilastik.png", np.array([[1, 2, 1]], np.uint8))
+    with pytest.raises(MaskError, match=r"no background \(it holds 1, 2\); choose with --label 2 ") as info:
+        load_mask(path)
+    one_line(info, path)
+    assert load_mask(path, options=MaskOptions(label=2)).tolist() == [[False, True, False]]
+    soft = tmp_path / "soft.npy"
+    np.save(soft, np.array([[0.1, 0.4, 0.5, 0.7, 0.9]], np.float32))
+    with pytest.raises(MaskError, match=r"5 values from 0\.1 to 0\.9\); choose with --mask-threshold 0\.5"):
+        load_mask(soft)
+    assert load_mask(soft, options=MaskOptions(mask_threshold=0.5)).tolist() == [[False, False, True, True, True]]
+    with pytest.raises(MaskError, match="no pixel reaches --mask-threshold 2"):
+        load_mask(soft, options=MaskOptions(mask_threshold=2))
+    with pytest.raises(MaskError, match="with these flags every pixel is object"):
+        load_mask(soft, options=MaskOptions(mask_threshold=0))
+
+
+def test_inverted_mask(tmp_path: Path) -> None:
+    """The rest of the picture."""
+    path = store(tmp_path / "m.png", np.array([[0, 255, 255]], np.uint8))
+    assert load_mask(path, options=MaskOptions(invert_mask=True)).tolist() == [[True, False, False]]
+
+
+def test_annotations_are_called_what_they_are(tmp_path: Path) -> None:
+    """Red on white used to be "covers the whole image"."""
+    pixels = np.full((20, 30, 3), 255, np.uint8)
+    pixels[5:10, 5:20] = (255, 0, 0)
+    path = store(tmp_path / "m.png", pixels)
+    with pytest.raises(MaskError, match="annotation on white") as info:
+        load_mask(path)
+    one_line(info, path)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
+from gpoa.datasets.prompt_file import PromptRecord, read_prompts, refuse_outside, write_prompts
 from gpoa.errors import PromptError
 from gpoa.types import PointPrompts, ScoreMap
 
@@ -269,3 +269,25 @@ def test_array_file_elsewhere(tmp_path: Path, key: str, name: Any) -> None:
     name = name.format(folder=tmp_path) if isinstance(name, str) else name
     (tmp_path / "in" / "a.json").write_text(json.dumps({**HAND, key: name}))
     _assert_refused(tmp_path / "in" / "a.json", "not a prompt file")
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    path = tmp_path / "a.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"point_coords": [[1, 2]], "point_labels": [1]}')
+    assert read_prompts(path).prompts.point_coords.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("point", [[640, 481], [-1, 0], [5000, 10]])
+def test_points_outside_the_image_are_refused(tmp_path: Path, point: list) -> None:
+    """One line that names the point; its border is inside."""
+    path = tmp_path / "a.json"
+    text = '{"original_size": [480, 640], "point_coords": [[640, 480], %s], "point_labels": [1, 0]}'
+    path.write_text(text % point)
+    with pytest.raises(PromptError, match=r"a.json: point 2 .* outside the image of 640x480") as info:
+        read_prompts(path)
+    assert "\n" not in str(info.value)
+    path.write_text((text % [0, 0]))
+    record = read_prompts(path)
+    with pytest.raises(PromptError, match="x.jpg: point 1 "):
+        refuse_outside(record, (480, 600), "x.jpg")

@@ -99,14 +99,16 @@ def test_coco_kinds_of_segmentation(tmp_path: Path) -> None:
         assert np.array_equal(found, mask)
 
 
-def test_our_own_coco_file(tmp_path: Path) -> None:
-    """`gpoa run --coco` writes crowd regions: foreground, but no numbered objects."""
+def test_our_own_coco_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gpoa run --coco` writes one object an image, which is read without pycocotools, also after a byte-order mark."""
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
     mask = np.array([[1, 0, 1]], bool)
     write_coco(tmp_path / "a.json", [("x.png", mask), ("empty.png", ~mask & mask)])
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.json").read_bytes())
     sources = {source.stem: source.read() for source in find_masks(tmp_path / "a.json", coco=True)}
     assert np.array_equal(sources["x"].mask, mask) and not sources["empty"].mask.any()
-    assert (sources["x"].n_labels, sources["x"].objects(False).tolist()) == (0, [[1, 0, 2]])
-    assert np.array_equal(sources["x"].crowd, mask) and sources["empty"].crowd is None
+    assert (sources["x"].n_labels, sources["x"].objects(False).tolist()) == (1, [[1, 0, 2]])
+    assert sources["x"].crowd is None and sources["empty"].n_labels == 0
 
 
 @pytest.mark.parametrize(
