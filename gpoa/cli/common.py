@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -136,13 +136,16 @@ def finish(report: Report, places: dict[str, Path], as_json: bool) -> int:
         The exit status.
     """
     if as_json:
-        plain: dict[str, Any] = {"images": [asdict(item) for item in report.items], "seconds": report.seconds}
+        plain: dict[str, Any] = {"images": [item.plain for item in report.items], "seconds": report.seconds}
+        plain |= {"notes": report.remarks()}
         print(json.dumps({**plain, **{name: str(path) for name, path in places.items()}}, ensure_ascii=False))
         return report.exit_code
     for item in report.items:
         if item.status == "failed":
             print(f"failed: {item.stem}: {item.error}", file=sys.stderr)
     print(report.summary())
+    for line in report.remarks():
+        print(f"  {line}")
     for name, path in places.items():
         if path.exists():
             print(f"  {name:<10} {path}")

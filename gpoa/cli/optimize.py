@@ -37,6 +37,8 @@ class Args:
     """Short for --optimize.budget: decoder calls an image."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
+    recursive: bool = False
+    """Also take the images in subfolders; the output has the same subfolders."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -45,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "optimize", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_optimize
 
-    report = run_optimize(build_segmenter(config, args.cache), args.targets, args.prompts, args.output, args.trace)
+    targets = find_targets(args.targets, args.recursive)
+    report = run_optimize(build_segmenter(config, args.cache), targets, args.prompts, args.output, args.trace)
     return finish(report, {"prompts": args.output, "traces": args.output / "traces"}, args.json)

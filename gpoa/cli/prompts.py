@@ -33,6 +33,8 @@ class Args:
     """Folder for the prompt files."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
+    recursive: bool = False
+    """Also take the images in subfolders; the output has the same subfolders."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -40,8 +42,10 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "prompts", __doc__, argv)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_prompts
 
+    targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
     segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask)
-    report = run_prompts(segmenter, args.targets, args.output)
+    report = run_prompts(segmenter, targets, args.output)
     return finish(report, {"prompts": args.output, "pictures": args.output / "pictures"}, args.json)

@@ -24,6 +24,7 @@ from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, pars
 from gpoa.config import GpoaConfig, StrategyName
 
 if TYPE_CHECKING:
+    from gpoa.datasets.targets import Targets
     from gpoa.pipeline.progress import Report
 
 
@@ -54,6 +55,10 @@ class Args:
     """Also write coco.json with all masks."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
+    keep_reference: bool = False
+    """Also write initial_prompts/reference.gpoa.npz (4 MB), which `gpoa optimize` needs."""
+    recursive: bool = False
+    """Also take the images in subfolders; the output has the same subfolders."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -62,30 +67,31 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "run", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
-    from gpoa.datasets.folder import find_samples
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.outputs import prepare_folder
     from gpoa.pipeline.workers import Job, choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
-    samples = find_samples(args.targets)
+    targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
     prepare_folder(args.output)
     coco = args.output / "coco.json"
     coco_asked, command = coco if args.coco else None, shlex.join(["gpoa", "run", *argv])
-    if len(devices) > 1 and len(samples) > 1:
-        job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace)
+    if len(devices) > 1 and len(targets.samples) > 1:
+        given = (args.reference, args.mask, targets.samples, args.output, args.trace, targets.notes, args.keep_reference)
+        job = Job(config, open_cache(args.cache), *given)
         report = run_parallel(job, devices, coco_asked, command)
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
-        report = _run_alone(args, alone, coco_asked, command)
+        report = _run_alone(args, alone, targets, coco_asked, command)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     return finish(report, places, args.json)
 
 
-def _run_alone(args: Args, config: GpoaConfig, coco: Path | None, command: str) -> Report:
+def _run_alone(args: Args, config: GpoaConfig, targets: Targets, coco: Path | None, command: str) -> Report:
     """The run in this process."""
     from gpoa.pipeline.folder import run_folder
 
     segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask)
-    return run_folder(segmenter, args.targets, args.output, coco, command, args.trace)
+    return run_folder(segmenter, targets, args.output, coco, command, args.trace, args.keep_reference)

@@ -33,6 +33,8 @@ class Args:
     cache: CacheArgs = field(default_factory=CacheArgs)
     coco: bool = False
     """Also write coco.json with all masks."""
+    recursive: bool = False
+    """Also take the images in subfolders; the output has the same subfolders."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -40,10 +42,12 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "segment", __doc__, argv)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_segment
 
+    targets = find_targets(args.targets, args.recursive)
     coco = args.output / "coco.json"
     segmenter = build_segmenter(args.config, args.cache)
-    report = run_segment(segmenter, args.targets, args.prompts, args.output, coco if args.coco else None)
+    report = run_segment(segmenter, targets, args.prompts, args.output, coco if args.coco else None)
     places = {"masks": args.output / "masks", "pictures": args.output / "contact_sheet.jpg", "coco": coco}
     return finish(report, places, args.json)
