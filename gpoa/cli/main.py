@@ -22,24 +22,24 @@ from gpoa.runtime.signals import ending_signals
 from gpoa.runtime.threads import wait_without_spinning
 
 VERBS = {
-    "run": "reference + mask + targets -> a mask for every target (prompts, optimize and segment in one go)",
-    "prompts": "reference + mask + targets -> initial prompt files",
-    "train": "classes of labelled images -> a policy that improves prompts",
-    "optimize": "initial prompt files -> better prompt files, without ground truth",
-    "segment": "prompt files -> masks and overlays",
-    "evaluate": "masks + ground truth -> scores per image and mean, and a report",
-    "benchmark": "labelled classes -> our masks and those of other methods compared, with a report",
-    "models": "list, fetch, verify the frozen models",
-    "doctor": "what this machine has: python, torch, device, models",
+    "run": "segment a folder of images, given one reference image and its mask",
+    "prompts": "generate initial prompts",
+    "train": "train a prompt optimisation policy on labelled classes",
+    "optimize": "optimise prompts without ground truth",
+    "segment": "segment images with existing prompts",
+    "evaluate": "compare masks with ground truth",
+    "benchmark": "compare gpoa with other methods on labelled classes",
+    "models": "list, download and verify models",
+    "doctor": "check the installation",
 }
 
 USAGE = """usage: gpoa VERB [options]      gpoa VERB -h for a verb's options
 
-One labelled image and a folder of images in, a mask for every image out.
+Segment a folder of images, given one reference image and its mask.
 
 {verbs}
 
-  --version    print the version       --debug    show tracebacks       -v    log what is done
+  --version    print the version       --debug    show tracebacks       -v    verbose log
 
 example:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/"""

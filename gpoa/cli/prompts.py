@@ -1,6 +1,6 @@
-"""Makes the initial prompts of every target from one labelled example.
+"""Generate initial point prompts for every target image, given one reference image and its mask.
 
-Writes <stem>.json and <stem>.npz (score map, dense prompt) and pictures/<stem>.jpg for each target.
+Writes NAME.json, NAME.npz (score map, dense prompt) and pictures/NAME.jpg for each target.
 
 example:
   gpoa prompts --reference ref.png --mask ref_mask.png --targets images/ --output initial_prompts/
@@ -24,17 +24,17 @@ class Args:
     """Flags of `gpoa prompts`."""
 
     reference: tuple[Path, ...]
-    """The labelled image, or several."""
+    """Reference image(s)."""
     mask: tuple[Path, ...]
-    """Its mask (non-zero = object), or as many as there are images."""
+    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
-    """Folder of images, or image files."""
+    """Target images: folder(s) or files."""
     output: Path = Path("initial_prompts")
-    """Folder for the prompt files."""
+    """Output folder for the prompt files."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     recursive: bool = False
-    """Also take the images in subfolders; the output has the same subfolders."""
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 

@@ -1,7 +1,7 @@
-"""Segments every image of a folder after one labelled example.
+"""Segment every image of a folder, given one reference image and its mask.
 
-Writes masks/<stem>.png (0/255, original size), overlays, prompt files and a contact sheet below --output. A second run
-with the same settings keeps what is there; ctrl-C loses nothing that was done.
+Writes masks/NAME.png (0/255, original size), overlays, prompt files and a contact sheet to --output. Running the same
+command again resumes: finished images are kept. Ctrl-C is safe.
 
 examples:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/
@@ -28,44 +28,49 @@ if TYPE_CHECKING:
     from gpoa.pipeline.progress import Report
 
 
+SHOWN = (
+    "reference", "mask", "targets", "output", "recursive", "strategy", "budget", "processes", "devices", "coco", "trace", "json"
+)  # fmt: skip
+"""The options that `-h` prints."""
+
+
 @dataclass(frozen=True)
 class Args:
     """Flags of `gpoa run`."""
 
     reference: tuple[Path, ...]
-    """The labelled image, or several."""
+    """Reference image(s)."""
     mask: tuple[Path, ...]
-    """Its mask (non-zero = object), or as many as there are images."""
+    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
-    """Folder of images to segment, or image files."""
+    """Images to segment: folder(s) or files."""
     output: Path
-    """Folder for everything that is written."""
+    """Output folder."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     strategy: StrategyName | None = None
-    """Short for --optimize.strategy."""
+    """Prompt optimisation, none to skip it (same as --optimize.strategy)."""
     budget: int | None = None
-    """Short for --optimize.budget: decoder calls an image."""
+    """Mask decoder calls per image (same as --optimize.budget)."""
     processes: int = 1
-    """Processes that share the images, each with models (and memory for them) of its own and an equal part of the
-    cores; masks are the same."""
+    """Number of processes; each loads its own models and gets an equal share of the cores. Masks do not change."""
     devices: tuple[str, ...] = ()
-    """One process on each of these (cuda:0 cuda:1); default: --processes of them on --models.device."""
+    """Run one process per device, for example cuda:0 cuda:1."""
     coco: bool = False
-    """Also write coco.json with all masks."""
+    """Write all masks to coco.json as well."""
     trace: bool = False
-    """Also write traces/: pictures and animations of what was tried on each image."""
+    """Write pictures and animations of the optimisation to traces/."""
     keep_reference: bool = False
-    """Also write initial_prompts/reference.gpoa.npz (4 MB), which `gpoa optimize` needs."""
+    """Write initial_prompts/reference.gpoa.npz (4 MB), which `gpoa optimize` needs to improve these prompts again."""
     recursive: bool = False
-    """Also take the images in subfolders; the output has the same subfolders."""
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
-    args = parse(Args, "run", __doc__, argv)
+    args = parse(Args, "run", __doc__, argv, SHOWN)
     config = with_shortcuts(args.config, args.strategy, args.budget)
     from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.outputs import prepare_folder

@@ -1,6 +1,6 @@
-"""Segments images with the prompts in a folder.
+"""Segment images with the prompts in a folder.
 
-Writes masks/<stem>.png (0/255, original size), overlays and a contact sheet below --output.
+Writes masks/NAME.png (0/255, original size), overlays and a contact sheet to --output.
 
 example:
   gpoa segment --prompts optimized_prompts/ --targets images/ --output out/
@@ -26,15 +26,15 @@ class Args:
     prompts: Path
     """Folder of prompt files."""
     targets: tuple[Path, ...]
-    """The images that the prompts are for."""
+    """Images that the prompts belong to: folder(s) or files."""
     output: Path
-    """Folder for masks and overlays."""
+    """Output folder for masks and overlays."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     coco: bool = False
-    """Also write coco.json with all masks."""
+    """Write all masks to coco.json as well."""
     recursive: bool = False
-    """Also take the images in subfolders; the output has the same subfolders."""
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 
