@@ -42,20 +42,20 @@ class ModelsConfig:
     """Which frozen models are used, and where they run."""
 
     features: str = "dinov2-small"
-    """Feature model: a name from `gpoa models list`; a folder with a vision transformer in transformers' layout; a
-    repository of the hub with one (owner/name); or segmenter: the segmenter's own embedding, without a second model."""
+    """Feature model: a name from `gpoa models list`; a local folder or a Hugging Face repository (owner/name) with a vision
+    transformer in the transformers format; or "segmenter", which reuses the segmenter's image embedding."""
     segmenter: str = "mobile_sam"
-    """Segmenter: a name from `gpoa models list`."""
+    """Segmentation model: a name from `gpoa models list`."""
     device: str = "auto"
-    """auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1, mps."""
+    """Device: auto (CUDA if available, else CPU), cpu, cuda, cuda:1, mps."""
     precision: PrecisionName = "float32"
-    """Of the decoder's large products. float32 gives SAM's own masks; bfloat16 and float16 differ a little and may be faster
-    (bfloat16 on new CPUs, both on GPUs); auto measures at first use and remembers."""
+    """Precision of the mask decoder. float32 reproduces the model's original masks; bfloat16 (recent CPUs, GPUs) and float16
+    (GPUs) can be faster and change masks slightly; auto times them on first use and remembers the fastest."""
     encoder_precision: PrecisionName = "float32"
-    """Of the image encoders: float32; bfloat16 or float16 (on GPUs), which change features and masks a little; auto:
-    bfloat16 on CUDA, on new CPUs the faster by measurement at first use, float32 elsewhere."""
+    """Precision of the image encoders. bfloat16 and float16 (GPUs) change features and masks slightly; auto: bfloat16 on
+    CUDA, the faster of float32 and bfloat16 (timed on first use) on recent CPUs, float32 elsewhere."""
     checkpoints: str | None = None
-    """Folder of the models; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's cache."""
+    """Folder with the model weights; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's cache."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class FeaturesConfig:
     """How images become patch tokens."""
 
     image_size: int = 448
-    """Side of the square that the feature model sees, in pixels; a multiple of the model's patch size."""
+    """Input size of the feature model, in pixels (square); a multiple of its patch size."""
     layers: tuple[int, ...] = (9, 12)
-    """Layers whose tokens are joined, counted from 1 (12 is the last of DINOv2 S and B; L has 24, g has 40)."""
+    """Transformer layers whose tokens are concatenated, counted from 1 (DINOv2 S and B have 12, L has 24, g has 40)."""
     tiles: int | None = None
-    """For small objects in large images: n x n tiles, each of them image-size wide, pass the model one by one, at n^2
-    times the cost; default: the whole image at once, with which the policy that comes with gpoa was trained."""
+    """For small objects in large images: split each image into n x n tiles, each resized to the model's input size, at n^2
+    times the cost. Default: the whole image at once, as the bundled policy was trained."""
 
     def __post_init__(self) -> None:
         if self.tiles == 1:  # one name for one behaviour, or a policy trained with the one would refuse the other
@@ -85,19 +85,21 @@ class MatchingConfig:
     """How target patches are compared with the reference."""
 
     method: MatcherName = "prior"
-    """nearest: GPOA's forward nearest neighbour; margin: top-5 foreground minus top-5 background similarity; soft-knn:
-    softmax-weighted reference mask; ridge: class-balanced linear classifier; prior: a trained network that reads how
-    target and reference compare and answers with the probability of each pixel."""
+    """How target patches are scored. nearest: forward nearest neighbour (GPOA); margin: mean similarity to the 5 closest
+    foreground patches minus that to the 5 closest background patches; soft-knn: softmax-weighted reference mask; ridge:
+    class-balanced linear classifier; prior: a trained network that predicts the probability of every pixel from how target
+    and reference compare."""
     prior: str | None = None
-    """prior: the file of the network; default: the one that comes with gpoa."""
+    """prior: the network's file; default: the one that comes with gpoa."""
     cycle_check: bool = False
-    """nearest only: keep a match only if it leads back to its own class in the reference (GBMSeg)."""
+    """nearest: keep only cycle-consistent matches, which lead back to the same class in the reference (GBMSeg)."""
     temperature: float = 0.05
-    """soft-knn: softmax temperature on the cosine similarity."""
+    """soft-knn: softmax temperature of the cosine similarity."""
     ridge_lambda: float = 30.0
-    """ridge: L2 penalty."""
+    """ridge: strength of the L2 penalty."""
     debias_components: int = 32
-    """Leading singular directions of noise-image tokens that are projected out (they encode the position); 0 is off."""
+    """Number of positional directions (leading singular vectors of noise-image tokens) projected out of the features; 0
+    disables this."""
 
     def __post_init__(self) -> None:
         _check(
@@ -112,15 +114,15 @@ class ThresholdConfig:
     """Where foreground begins on the score map."""
 
     method: ThresholdName = "blend"
-    """fixed: `value`; otsu: Otsu's threshold of the target's own scores; reference: the threshold that segments the
-    reference best; blend: their weighted mean."""
+    """Threshold on the score map. fixed: `value`; otsu: Otsu's threshold of each target; reference: the threshold that best
+    segments the reference; blend: weighted mean of otsu and reference."""
     otsu_share: float = 0.75
-    """blend: weight of Otsu's threshold, from 0 to 1."""
+    """blend: weight of Otsu's threshold, 0 to 1."""
     value: float = 0.0
-    """fixed: the threshold, on the matcher's own scale."""
+    """fixed: the threshold, on the matcher's score scale."""
     presence: float = 0.55
-    """The object counts as absent where the target's best patches are less similar (cosine) than this to the reference's
-    foreground; -1 is off."""
+    """Report the object as absent if the best patches of a target are less similar to the reference's foreground than this
+    (cosine similarity); -1 disables the check."""
 
     def __post_init__(self) -> None:
         _check(
@@ -134,25 +136,26 @@ class CandidatesConfig:
     """Which points are offered to the segmenter."""
 
     sampler: SamplerName = "farthest"
-    """farthest: weighted farthest-point sampling; all: every matched patch, as GPOA does."""
+    """farthest: weighted farthest-point sampling; all: every matched patch (GPOA)."""
     positives: int = 16
-    """Positive points an image, before the extra ones for many components."""
+    """Positive points per image; images with many connected components get more."""
     negatives: int = 16
-    """Negative points an image."""
+    """Negative points per image."""
     per_component: int = 1
-    """At least this many positives for each connected component (the total grows with the components)."""
+    """Minimum number of positive points per connected component."""
     max_positives: int = 64
-    """Never more positives than this."""
+    """Maximum number of positive points per image."""
     prune_distance: float = 0.0
-    """Negatives nearer than this share of the longest image side to a positive are dropped; GBMSeg: 0.125; 0 is off."""
+    """Drop negative points closer to a positive point than this fraction of the longer image side (GBMSeg: 0.125); 0
+    disables this."""
     dense_prompt: bool = True
-    """Give the score map as SAM's mask prompt."""
+    """Use the score map as SAM's mask prompt."""
     box_prompt: bool = False
-    """Give the bounding box of the thresholded map as SAM's box."""
+    """Use the bounding box of the thresholded score map as SAM's box prompt."""
     dense_gain: float = 4.0
-    """Logit that one standard deviation of the score map above the threshold becomes in the mask prompt."""
+    """Mask prompt logits per standard deviation of the score map above the threshold."""
     prior_gain: float = 4.0
-    """matching.method prior: what the prior's log odds are multiplied by in the mask prompt."""
+    """matching.method prior: factor from the prior's log odds to mask prompt logits."""
 
     def __post_init__(self) -> None:
         _check(
@@ -171,21 +174,21 @@ class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
     strategy: StrategyName = "auto"
-    """auto: agent-search, where a policy fits the models and settings in use, else none; none: the initial set; random: a
-    random subset as GPOA's released optimiser keeps; best-of-n: the best of several sets; greedy: toggle one group at a
-    time; agent: the trained policy toggles nodes until it stops; agent-search: it looks at its most probable sets until
-    the budget is spent; quality: a fixed list of sets. The last three keep the best set by the trained quality head, and
-    learn from the other images of the folder."""
+    """Prompt optimisation. auto: agent-search if a trained policy fits the models and settings, else none; none: keep the
+    initial prompts; random: a random subset (the released GPOA optimiser); best-of-n: the best of several prompt sets;
+    greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops; agent-search:
+    try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets. The last three pick
+    the best set with the trained quality head and adapt to the other images of the folder."""
     policy: str | None = None
-    """auto, agent, agent-search, quality: the policy's file; default: the one that comes with gpoa."""
+    """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one."""
     budget: int = 8
-    """Decoder calls an image, the start included."""
+    """Mask decoder calls per image, including the one for the initial prompts."""
     judge: JudgeName = "mixed"
-    """The score without ground truth by which sets are compared."""
+    """best-of-n, greedy: the score, without ground truth, by which prompt sets are compared."""
     margin: float = 0.02
-    """The start is left only for a set whose judge's score is higher by more than this."""
+    """Replace the initial prompts only if the score improves by more than this."""
     seed: int = 0
-    """Seed of every random choice."""
+    """Random seed."""
 
     def __post_init__(self) -> None:
         _check(
@@ -199,10 +202,10 @@ class SegmentConfig:
     """How prompts become a mask."""
 
     mode: Literal["joint", "components"] = "joint"
-    """joint: one call with all prompts; components: one call for each connected component, masks united."""
+    """joint: one decoder call with all prompts; components: one call per connected component, and the union of the masks."""
     multimask: MultimaskName = "single"
-    """single: SAM's single-mask output (right for many prompts); best: the one of its three masks with the highest
-    predicted IoU; largest: the largest of the three."""
+    """Which of SAM's outputs to use. single: the single-mask output (suits many prompts); best: of its three masks, the one
+    with the highest predicted IoU; largest: the largest of the three."""
 
 
 @dataclass(frozen=True)
@@ -210,21 +213,22 @@ class GraphConfig:
     """Which nodes the prompt graph has."""
 
     levels: tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6, 1.0)
-    """Thresholds of the dense prompts, in standard deviations of the score map above its own; 0 must be one of them."""
+    """Thresholds of the dense prompts, in standard deviations of the score map relative to its own threshold; must include
+    0."""
     always_dense: bool = True
-    """Offer dense prompts also where the initial set has none."""
+    """Offer dense prompts even if the initial prompts have none."""
     box: bool = True
-    """Offer the bounding box of the thresholded map."""
+    """Offer the bounding box of the thresholded score map."""
     component_groups: int = 3
-    """Groups for the positives of the largest connected components, at most."""
+    """Maximum number of groups for the positive points of the largest connected components."""
     single_points: bool = False
-    """Points may be toggled one by one, not only in groups."""
+    """Allow single points to be toggled, not only groups."""
     folder_images: int = 12
-    """Images of the folder whose first masks also teach the matcher, for the folder's nodes; 0 is off."""
+    """Number of target images whose initial masks refine the matcher for the whole folder; 0 disables this."""
     folder_trust: float = 0.3
-    """What a patch of such a mask weighs, where one of the reference weighs 1."""
+    """Weight of a patch from these masks relative to a reference patch."""
     horizon: int = 4
-    """Toggles after which an episode ends."""
+    """Maximum number of toggles per episode."""
 
     def __post_init__(self) -> None:
         _check(
@@ -242,17 +246,17 @@ class PolicyConfig:
     """Sizes of the agent's networks."""
 
     width: int = 48
-    """Width of the node states."""
+    """Width of the node embeddings."""
     layers: int = 2
-    """Rounds of message passing; 0 is a set network."""
+    """Message passing layers; 0 gives a set network without messages."""
     map_width: int = 16
-    """Channels of the policy's convolutions."""
+    """Channels of the policy's convolutional layers."""
     stop_bias: float = 1.0
-    """Logit of STOP before training; the other actions start at 0."""
+    """Initial logit of the STOP action; all other actions start at 0."""
     quality_width: int = 32
-    """Channels of the quality head's convolutions."""
+    """Channels of the quality head's convolutional layers."""
     members: int = 3
-    """Networks of the quality head, whose answers are averaged."""
+    """Ensemble size of the quality head."""
 
     def __post_init__(self) -> None:
         _check(
@@ -268,64 +272,64 @@ class TrainConfig:
     """How an agent is trained."""
 
     algorithm: AlgorithmName = "rloo"
-    """rloo: REINFORCE with leave-one-out baseline; ppo: clipped surrogate with action mask; dqn: double Q-learning."""
+    """rloo: REINFORCE with a leave-one-out baseline; ppo: clipped objective with action masking; dqn: double DQN."""
     reward: RewardName = "iou"
-    """iou: change of the IoU; dice-boundary: of the mean of Dice and boundary IoU; graph: of the GPOA paper's measure of the
-    graph, which needs no ground truth (the quality head still does)."""
+    """Reward per step: the change in iou, in dice-boundary (mean of Dice and boundary IoU), or in the GPOA paper's graph
+    measure (graph), which needs no ground truth (the quality head still does)."""
     updates: int = 100
-    """Updates of the networks."""
+    """Number of network updates."""
     episodes: int = 8
-    """Images an update."""
+    """Episodes (images) per update."""
     rollouts: int = 4
-    """Rollouts of each image; they share its embedding."""
+    """Rollouts per episode, which share the image embedding."""
     explore: int = 8
-    """Sets of each image from which only the quality head learns: the folder's, and random ones of the fixed list."""
+    """Extra prompt sets per image that train the quality head only."""
     images: int = 16
-    """Images of a class that are used, at most, evenly spaced by name."""
+    """Maximum number of images per class, evenly spaced by name."""
     pairs: int = 16
-    """Distinct pairs of reference and target of a class, drawn once; every mask that was made for them is remembered."""
+    """Reference/target pairs per class, drawn once; their masks are cached."""
     shots: int = 1
-    """Reference images an episode."""
+    """Reference images per episode."""
     augment: float = 0.0
-    """Share of the episodes whose reference is mirrored or turned (each needs an encoder pass)."""
+    """Fraction of episodes with a flipped or rotated reference (each needs an encoder pass)."""
     learning_rate: float = 2e-3
-    """Of the policy (Adam, cosine decay to a tenth)."""
+    """Learning rate of the policy (Adam, cosine decay to a tenth)."""
     quality_rate: float = 2e-3
-    """Of the quality head (AdamW, cosine decay to a tenth)."""
+    """Learning rate of the quality head (AdamW, cosine decay to a tenth)."""
     quality_decay: float = 0.02
     """Weight decay of the quality head."""
     quality_masks: int = 24
-    """Masks of each image from which the quality head learns in one update."""
+    """Masks per image that train the quality head in one update."""
     ent_coef: float = 0.005
-    """Weight of the policy's entropy."""
+    """Entropy coefficient."""
     gamma: float = 1.0
-    """Discount."""
+    """Discount factor."""
     gae_lambda: float = 0.95
-    """ppo: trace decay of the advantages."""
+    """ppo: lambda of generalised advantage estimation."""
     clip_range: float = 0.2
-    """ppo: how far the policy may move in one update."""
+    """ppo: clip range of the probability ratio."""
     vf_coef: float = 0.5
-    """Weight of the value loss."""
+    """Value loss coefficient."""
     epochs: int = 3
-    """ppo, dqn: passes over the rollouts of one update."""
+    """ppo, dqn: epochs per update."""
     epsilon: float = 0.2
-    """dqn: share of random actions, falling to a tenth."""
+    """dqn: initial exploration rate, decaying to a tenth."""
     target_rate: float = 0.05
-    """dqn: how far the target network follows in one update."""
+    """dqn: soft update rate of the target network."""
     step_cost: float = 0.002
-    """Subtracted from the reward of every toggle."""
+    """Cost subtracted from the reward of each toggle."""
     eval_every: int = 25
-    """Updates between two evaluations on held-out classes."""
+    """Evaluate on the held-out classes every so many updates."""
     margin: float = 0.01
-    """The start is left only for a mask whose expected gain is larger; saved with the policy."""
+    """Replace the initial mask only if the expected gain is larger than this; saved with the policy."""
     eval_budget: int = 8
-    """Decoder calls an image of an evaluation."""
+    """Mask decoder calls per image during evaluation."""
     eval_images: int = 48
-    """Images of an evaluation, at most, spread over the held-out classes."""
+    """Maximum number of images per evaluation, spread over the held-out classes."""
     workers: int = 2
-    """Threads for the segmenter on a CPU."""
+    """CPU threads for the segmenter."""
     seed: int = 0
-    """Seed of every random choice."""
+    """Random seed."""
 
     def __post_init__(self) -> None:
         _check(
@@ -409,15 +413,15 @@ class BenchmarkConfig:
     """What a benchmark runs."""
 
     methods: tuple[str, ...] = ()
-    """Methods to compare; default: ours, its start, and every peer."""
+    """Methods to compare; default: gpoa, its initial prompts, and all other methods."""
     references: int = 3
-    """References a class: the first, the middle and the last image by name, at most."""
+    """Reference images per class, up to three: the first, middle and last by name."""
     targets: int = 20
-    """Images a reference that are scored, at most, the first by name."""
+    """Maximum number of target images per reference, in name order."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the methods that draw at random; the others are run once."""
+    """Random seeds; deterministic methods run once."""
     workers: int = 0
-    """Processes; 0 is one a core."""
+    """Worker processes; 0 means one per core."""
 
     def __post_init__(self) -> None:
         _check(

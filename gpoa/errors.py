@@ -26,6 +26,10 @@ class DataError(GpoaError):
     """A folder or a set of files does not have the expected layout."""
 
 
+class DiskFullError(DataError):
+    """A file cannot be written because no space is left, or the user's quota is used up."""
+
+
 class ModelError(GpoaError):
     """A model is unknown, missing, truncated, or not the one that a file was made with."""
 

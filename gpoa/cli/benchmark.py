@@ -1,8 +1,8 @@
-"""Compares methods on labelled classes: ours, its start, and peers, on the same frozen models.
+"""Compare segmentation methods on labelled classes, all with the same frozen models.
 
-Every class folder holds images/ and masks/. A method gets one labelled image (the first, then the middle, then the last by name) and
-is scored on the others. The output folder gets rows.csv (one row for each image, method and seed), summary.json, report.html and
-table.md. A second run goes on where the first one stopped, and adds methods, references or seeds.
+Each class folder holds images/ and masks/. A method gets one reference image (the first, then the middle, then the last by
+name) and is scored on the others. The output folder receives rows.csv (one row per image, method and seed), summary.json,
+report.html and table.md. Running the command again resumes, and can add methods, references or seeds.
 
 examples:
   gpoa benchmark --data data --output runs/benchmark --methods gpoa gpoa-start otsu
@@ -37,26 +37,26 @@ class Args:
     """Flags of `gpoa benchmark`."""
 
     data: Path
-    """Folder of classes: <class>/images and <class>/masks at any depth, or projects with reference_image and so on."""
+    """Folder of classes (CLASS/images and CLASS/masks, at any depth) or of projects (reference_image/, target_image/, ...)."""
     output: Path = Path("runs/benchmark")
-    """The benchmark's folder."""
+    """Output folder."""
     split: Path | None = None
     """JSON file with lists of class names."""
     list: str = "held_out"
-    """Which list of the split file is measured."""
+    """List of the split file to evaluate."""
     apart: str = "thin"
-    """List of the split file whose classes are also shown apart, if it is there."""
+    """List of the split file whose classes are also reported separately."""
     classes: tuple[str, ...] = ()
-    """Classes by name, instead of a list; default without a split file: all."""
+    """Class names to evaluate, instead of a list; default: all."""
     benchmark: Annotated[BenchmarkConfig, tyro.conf.arg(name="")] = field(default_factory=BenchmarkConfig)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     fast: bool = False
-    """One reference a class and at most 8 targets."""
+    """One reference per class and at most 8 targets."""
     cases: int = 3
-    """Pictures of the worst, the median and the best images each in the report; 0 is none."""
+    """Examples of the worst, median and best images in the report; 0 for none."""
     report_only: bool = False
-    """Measure nothing; summarise and report the rows that are there."""
+    """Only rebuild the summary and report from existing rows."""
     json: bool = False
     """Print the summary as JSON."""
 

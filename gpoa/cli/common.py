@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from gpoa.cli.flags import check_flags, explain, flags_of, print_help
 
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig, StrategyName
@@ -21,25 +25,49 @@ Args = TypeVar("Args")
 
 @dataclass(frozen=True)
 class CacheArgs:
-    """Where embeddings are kept, so that a second run costs no encoder pass."""
+    """Image embeddings kept on disk, so that another run skips the encoders."""
 
     folder: Path | None = None
     """Folder of the embedding cache; default: $GPOA_CACHE, else the user's cache folder."""
     limit_gb: float = 8.0
-    """The entries unused for longest are removed beyond this size."""
+    """Maximum size of the embedding cache in GB; the least recently used entries are removed."""
     off: bool = False
-    """Keep no embeddings."""
+    """Disable the embedding cache."""
 
 
-def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str]) -> Args:
-    """Parses a verb's flags into its dataclass; tyro prints help and mistakes and exits with 0 or 2.
+def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str], shown: Sequence[str] = ()) -> Args:
+    """Parses a verb's flags into its dataclass.
 
-    `--config FILE` (JSON or TOML) stands for the flags in the file; flags on the command line come after and win.
+    `-h` prints the flags that most people use, `--help-all` all of them. `--config FILE` (JSON or TOML) stands for the
+    flags in the file; flags on the command line come after and win.
+
+    Args:
+        kind: the dataclass.
+        verb: for messages.
+        description: what the verb does, with examples.
+        argv: the verb's arguments.
+        shown: names of the flags that `-h` prints; default: those of no section.
+
+    Raises:
+        ConfigError: a flag is unknown or missing, or its value is of the wrong kind.
+        SystemExit: with 0, after help was printed.
     """
     import tyro
 
-    description = f"{description}\n--config FILE: flags from a JSON or TOML file, those on the command line win."
-    return tyro.cli(kind, prog=f"gpoa {verb}", description=description, args=expand_config(argv))
+    prog, flags = f"gpoa {verb}", flags_of(kind)
+    if "-h" in argv or "--help" in argv:
+        print_help(prog, description, flags, shown)
+        raise SystemExit(0)
+    if "--help-all" in argv:
+        return tyro.cli(kind, prog=prog, description=description, args=["--help"])
+    arguments = expand_config(argv)
+    check_flags(prog, flags, arguments)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=prog, args=arguments)
+    except SystemExit:
+        raise explain(prog, flags, said.getvalue()) from None
 
 
 def expand_config(argv: Sequence[str]) -> list[str]:
@@ -56,7 +84,7 @@ def expand_config(argv: Sequence[str]) -> list[str]:
     """
     from gpoa.errors import ConfigError
 
-    arguments = list(argv)
+    arguments = [part for one in argv for part in (one.split("=", 1) if one.startswith("--config=") else [one])]
     if "--config" not in arguments:
         return arguments
     place = arguments.index("--config")
@@ -149,13 +177,16 @@ def finish(report: Report, places: dict[str, Path], as_json: bool) -> int:
         The exit status.
     """
     if as_json:
-        plain: dict[str, Any] = {"images": [asdict(item) for item in report.items], "seconds": report.seconds}
+        plain: dict[str, Any] = {"images": [item.plain for item in report.items], "seconds": report.seconds}
+        plain |= {"notes": report.remarks()}
         print(json.dumps({**plain, **{name: str(path) for name, path in places.items()}}, ensure_ascii=False))
         return report.exit_code
     for item in report.items:
         if item.status == "failed":
             print(f"failed: {item.stem}: {item.error}", file=sys.stderr)
     print(report.summary())
+    for line in report.remarks():
+        print(f"  {line}")
     for name, path in places.items():
         if path.exists():
             print(f"  {name:<10} {path}")

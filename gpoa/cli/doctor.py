@@ -1,4 +1,4 @@
-"""Says what this machine has: python, packages, device, models, folders.
+"""Report the Python version, packages, devices, models and folders that gpoa finds on this machine.
 
 example:
   gpoa doctor

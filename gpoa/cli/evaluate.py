@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpoa.cli.common import parse
+
 if TYPE_CHECKING:
     from gpoa.evaluation.evaluator import Summary
 
@@ -34,18 +36,18 @@ class Args:
     """The flags of `gpoa evaluate`."""
 
     predictions: Path
-    """Folder of predicted masks, or a folder that holds them in masks/ (what `gpoa run` wrote)."""
+    """Folder of predicted masks, or the output folder of `gpoa run`."""
     output: Path
-    """Folder that receives metrics.csv, summary.json and report.html."""
+    """Output folder for metrics.csv, summary.json and report.html."""
     ground_truth: Path | None = None
-    """Folder of true masks, named like the predictions (a suffix like _mask or _gt is fine), or a COCO json file."""
+    """Folder of ground-truth masks with the names of the predictions (_mask or _gt may follow), or a COCO JSON file."""
     instances: bool = False
-    """Also score objects (panoptic quality, detection accuracy): those that label images or the COCO file number, else
+    """Score objects as well (panoptic quality, detection accuracy), taken from label images or the COCO file, else from
     connected components."""
     images: Path | None = None
-    """Folder of the images: the report shows the worst, the median and the best masks on them."""
+    """Folder of the images, on which the report shows the worst, median and best masks."""
     cases: int = 3
-    """Pictures of each of the three."""
+    """Examples of each in the report."""
     json: bool = False
     """Print one line of JSON instead of the table."""
 
@@ -62,11 +64,7 @@ def main(argv: list[str]) -> int:
     Raises:
         GpoaError: a folder cannot be used, or --instances without --ground-truth.
     """
-    import tyro
-
-    arguments = tyro.cli(
-        Args, prog="gpoa evaluate", description=__doc__, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    arguments = parse(Args, "evaluate", __doc__ or "", argv)
     from gpoa.errors import ConfigError
     from gpoa.evaluation.evaluator import evaluate_folders
     from gpoa.report.folder_report import report_folder

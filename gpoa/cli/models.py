@@ -15,11 +15,15 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from gpoa.errors import ModelError
+from gpoa.cli.flags import nearest
+from gpoa.errors import ConfigError, ModelError
 from gpoa.models import store
 from gpoa.models.card import ModelCard, model_id, read_card
 from gpoa.models.zoo import DEFAULTS, ZOO, entry_of
+
+OPTIONS = ("checkpoints", "json", "from", "help")
 
 
 def main(argv: list[str]) -> int:
@@ -34,7 +38,7 @@ def main(argv: list[str]) -> int:
     Raises:
         GpoaError: something that the user can mend.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     root = store.checkpoints_root(arguments.checkpoints)
     return {"list": _list, "fetch": _fetch, "verify": _verify, "path": _path}[arguments.verb](arguments, root)
 
@@ -62,7 +66,24 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: every installed model")
     pathing = verbs.add_parser("path", parents=[shared], help="print the folder of installed models")
     pathing.add_argument("names", nargs="*", metavar="NAME", help="default: the folder that holds all models")
+    for one in (parser, listing, fetching, verifying, pathing):
+        one.error = _refuse  # type: ignore[method-assign]
     return parser
+
+
+def _refuse(message: str) -> NoReturn:
+    """One line, instead of argparse's usage above it."""
+    raise ConfigError(f"{message}; `gpoa models -h` explains")
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments; ConfigError for what nothing is called, with the nearest option."""
+    arguments, strange = _parser().parse_known_args(argv)
+    for one in strange:
+        if one.startswith("-"):
+            raise ConfigError(f"unknown option {one}; {nearest(one.lstrip('-'), OPTIONS, 'gpoa models')}")
+        raise ConfigError(f"unexpected argument {one}; `gpoa models -h` explains")
+    return arguments
 
 
 def _list(arguments: argparse.Namespace, root: Path) -> int:

@@ -1,6 +1,7 @@
-"""Improves prompt files without ground truth, under one budget of decoder calls an image.
+"""Optimise prompt files without ground truth, within a budget of mask decoder calls per image.
 
-The best set seen is kept, by the quality head of the trained policy, or by an untrained judge (none of which beats the start).
+The best prompt set is chosen by the quality head of the trained policy or, with best-of-n and greedy, by a score that needs no
+training.
 
 example:
   gpoa optimize --prompts initial_prompts/ --targets images/ --output optimized_prompts/ --budget 4
@@ -24,19 +25,21 @@ class Args:
     """Flags of `gpoa optimize`."""
 
     prompts: Path
-    """Folder of prompt files from `gpoa prompts`, or of your own."""
+    """Folder of prompt files, from `gpoa prompts` or your own."""
     targets: tuple[Path, ...]
-    """The images that the prompts are for."""
+    """Images that the prompts belong to: folder(s) or files."""
     output: Path = Path("optimized_prompts")
-    """Folder for the improved prompt files."""
+    """Output folder for the optimised prompt files."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     strategy: StrategyName | None = None
-    """Short for --optimize.strategy."""
+    """Prompt optimisation, none to skip it (same as --optimize.strategy)."""
     budget: int | None = None
-    """Short for --optimize.budget: decoder calls an image."""
+    """Mask decoder calls per image (same as --optimize.budget)."""
     trace: bool = False
-    """Also write traces/: pictures and animations of what was tried on each image."""
+    """Write pictures and animations of the optimisation to traces/."""
+    recursive: bool = False
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -45,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "optimize", __doc__, argv)
     config = with_shortcuts(args.config, args.strategy, args.budget)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_optimize
 
-    report = run_optimize(build_segmenter(config, args.cache), args.targets, args.prompts, args.output, args.trace)
+    targets = find_targets(args.targets, args.recursive)
+    report = run_optimize(build_segmenter(config, args.cache), targets, args.prompts, args.output, args.trace)
     return finish(report, {"prompts": args.output, "traces": args.output / "traces"}, args.json)

@@ -1,6 +1,6 @@
-"""Makes the initial prompts of every target from one labelled example.
+"""Generate initial point prompts for every target image, given one reference image and its mask.
 
-Writes <stem>.json and <stem>.npz (score map, dense prompt) and pictures/<stem>.jpg for each target.
+Writes NAME.json, NAME.npz (score map, dense prompt) and pictures/NAME.jpg for each target.
 
 example:
   gpoa prompts --reference ref.png --mask ref_mask.png --targets images/ --output initial_prompts/
@@ -25,16 +25,18 @@ class Args:
     """Flags of `gpoa prompts`."""
 
     reference: tuple[Path, ...]
-    """The labelled image, or several."""
+    """Reference image(s)."""
     mask: tuple[Path, ...]
-    """Its mask (non-zero = object), or as many as there are images."""
+    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
-    """Folder of images, or image files."""
+    """Target images: folder(s) or files."""
     output: Path = Path("initial_prompts")
-    """Folder for the prompt files."""
+    """Output folder for the prompt files."""
     mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
+    recursive: bool = False
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -42,9 +44,11 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "prompts", __doc__, argv)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_prompts
 
     print_masks(args.reference, args.mask, args.mask_options, args.json)
+    targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
     segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask, args.mask_options)
-    report = run_prompts(segmenter, args.targets, args.output)
+    report = run_prompts(segmenter, targets, args.output)
     return finish(report, {"prompts": args.output, "pictures": args.output / "pictures"}, args.json)

@@ -1,6 +1,6 @@
-"""Segments images with the prompts in a folder.
+"""Segment images with the prompts in a folder.
 
-Writes masks/<stem>.png (0/255, original size), overlays and a contact sheet below --output.
+Writes masks/NAME.png (0/255, original size), overlays and a contact sheet to --output.
 
 example:
   gpoa segment --prompts optimized_prompts/ --targets images/ --output out/
@@ -27,15 +27,17 @@ class Args:
     prompts: Path
     """Folder of prompt files."""
     targets: tuple[Path, ...]
-    """The images that the prompts are for."""
+    """Images that the prompts belong to: folder(s) or files."""
     output: Path
-    """Folder for masks and overlays."""
+    """Output folder for masks and overlays."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     coco: bool = False
-    """Also write coco.json with all masks."""
+    """Write all masks to coco.json as well."""
     coco_format: CocoFormat = "polygon"
     """Segmentations in coco.json: polygons, which annotation tools edit, or run lengths (smaller for ragged masks)."""
+    recursive: bool = False
+    """Include subfolders; the output mirrors them."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -43,11 +45,13 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "segment", __doc__, argv)
+    from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_segment
 
+    targets = find_targets(args.targets, args.recursive)
     coco = args.output / "coco.json"
     segmenter = build_segmenter(args.config, args.cache)
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
-    report = run_segment(segmenter, args.targets, args.prompts, args.output, coco_asked)
+    report = run_segment(segmenter, targets, args.prompts, args.output, coco_asked)
     places = {"masks": args.output / "masks", "pictures": args.output / "contact_sheet.jpg", "coco": coco}
     return finish(report, places, args.json)

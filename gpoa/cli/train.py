@@ -1,7 +1,7 @@
-"""Trains an agent on classes of labelled images; held-out classes show whether it helps on what it never saw.
+"""Train a prompt optimisation policy on classes of labelled images, evaluated on held-out classes.
 
-The data folder holds <class>/images and <class>/masks. The run's folder gets policy.pt (the best by held-out IoU),
-last.pt (to go on from), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h`: the prior instead.
+The data folder holds CLASS/images and CLASS/masks. The output folder receives policy.pt (best held-out IoU), last.pt (to
+resume), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h` trains the prior instead.
 
 example:
   gpoa train --data classes/ --split split.json --output runs/first --train.updates 200
@@ -30,21 +30,21 @@ class Args:
     data: Path
     """Folder of classes."""
     output: Path = Path("runs/agent")
-    """The run's folder."""
+    """Output folder."""
     split: Path | None = None
-    """JSON file with the lists `train` and `held_out` of class names; default: every fourth class is held out."""
+    """JSON file with two lists of class names, `train` and `held_out`; default: every fourth class is held out."""
     train_list: str = "train"
-    """Which list of the split file is trained on."""
+    """List of the split file to train on."""
     resume: Path | None = None
-    """Go on from this last.pt, or from the one in this run's folder."""
+    """Resume from this last.pt, or from the folder that holds it."""
     trackers: tuple[TrackerName, ...] = ()
-    """Trackers besides metrics.jsonl and TensorBoard; each needs its package."""
+    """Additional experiment trackers; each needs its package."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
     json: bool = False
-    """Print one JSON line an update instead of a progress bar."""
+    """Print one line of JSON per update instead of a progress bar."""
 
 
 def main(argv: Sequence[str]) -> int:

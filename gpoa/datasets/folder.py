@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -31,6 +31,10 @@ LAYOUT_NAMES = {
     "optimized_prompts": ("optimized_prompts", "optimized_prompt", "optimized_indices"),
 }
 MASK_SUFFIX = re.compile(r"[_\-. ](mask|masks|gt|seg|label)$", re.IGNORECASE)
+OWN_FOLDERS = ("masks", "overlays", "initial_prompts", "optimized_prompts", "traces")
+"""Folders below an output folder of gpoa."""
+OWN_PICTURE = "contact_sheet.jpg"
+"""The only picture in an output folder itself."""
 LISTED = 8
 """An error names at most this many files."""
 
@@ -68,18 +72,57 @@ def list_images(folder: Path | str) -> list[Path]:
     Raises:
         DataError: the folder does not exist, is a file, cannot be read, or holds no image.
     """
-    found = _images_in(Path(folder))
+    found = images_in(Path(folder))
+    if not found and any(images_in(below) for below in folders_below(Path(folder))):
+        raise DataError(f"{folder}: no image in this folder, only in its subfolders; --recursive takes those")
     if not found:
         raise DataError(f"{folder}: no image in this folder; known suffixes are {' '.join(sorted(IMAGE_SUFFIXES))}")
     return found
 
 
-def find_samples(images: Paths) -> list[Sample]:
+def is_image(path: Path) -> bool:
+    """Whether a file's suffix says that it is an image; a dangling link counts, so that it is reported, not lost."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+
+
+def is_output(folder: Path) -> bool:
+    """Whether `gpoa run` or `gpoa segment` has written into a folder."""
+    return (folder / "masks").is_dir() and (folder / "overlays").is_dir()
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder in natural order, perhaps none; gpoa's own contact sheet is left out.
+
+    Raises:
+        DataError: the folder does not exist, is a file, or cannot be read.
+    """
+    own = OWN_PICTURE if is_output(folder) else None
+    return sorted((path for path in entries(folder) if is_image(path) and path.name != own), key=natural_key)
+
+
+def folders_below(folder: Path) -> Iterator[Path]:
+    """All folders below one, each before those inside it, in natural order.
+
+    Left out are hidden folders, links to folders, what gpoa wrote, and `masks/` where it lies beside `images/`.
+    """
+    inner = _subfolders(folder)
+    left_out = set(OWN_FOLDERS) if is_output(folder) else set()
+    left_out |= {"pictures"} if (folder / "reference.gpoa.npz").is_file() else set()  # from `gpoa prompts`
+    masks = _first(inner, MASK_FOLDERS) if _first(inner, IMAGE_FOLDERS) is not None else None
+    for child in sorted(inner, key=natural_key):
+        if child.name not in left_out and child != masks and not child.is_symlink():
+            yield child
+            yield from folders_below(child)
+
+
+def find_samples(images: Paths, recursive: bool = False) -> list[Sample]:
     """The images that a user means by a file, a folder, or several of both.
 
     Args:
         images: a file; a folder of images; a folder that holds `target_image/` or `images/` (and perhaps `masks/`
             beside it) instead of images; or a sequence of these. A file that is named twice counts once.
+        recursive: also take the images of all folders below a folder; the stems of these begin with their place in it,
+            as `sub/a`.
 
     Returns:
         At least one sample with unique stems. `mask_path` is set only where `masks/` lies beside `images/`.
@@ -90,12 +133,12 @@ def find_samples(images: Paths) -> list[Sample]:
     several = [images] if isinstance(images, (str, Path)) else list(images)
     if not several:
         raise DataError("no image was given; give a file or a folder")
-    found: dict[Path, Path | None] = {}
+    found: dict[Path, tuple[Path | None, str]] = {}
     for entry in several:
-        for path, mask in _expand(Path(entry)):
-            found.setdefault(path, mask)
-    stems = unique_stems(list(found))
-    return [Sample(stem, path, mask) for stem, (path, mask) in zip(stems, found.items(), strict=True)]
+        for path, mask, place in _expand_tree(Path(entry)) if recursive else _expand(Path(entry)):
+            found.setdefault(path, (mask, place))
+    stems = _placed_stems({path: place for path, (_, place) in found.items()})
+    return [Sample(stems[path], path, mask) for path, (mask, _) in found.items()]
 
 
 def pair_masks(images: Paths, masks: Paths, allow_missing: bool = False) -> list[Sample]:
@@ -237,21 +280,61 @@ def natural_key(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
-def _expand(path: Path) -> list[tuple[Path, Path | None]]:
-    """(image, mask or None) of everything that one path of the user means."""
+def _expand(path: Path) -> list[tuple[Path, Path | None, str]]:
+    """(image, mask or None, no place) of everything that one path of the user means."""
+    folder = meant_folder(path)
+    if folder is None:
+        return [(path, None, "")]
+    masks = _first(_subfolders(path), MASK_FOLDERS)
+    beside = folder != path and folder == _first(_subfolders(path), IMAGE_FOLDERS)
+    if beside and masks is not None and images_in(masks):
+        return [(s.image_path, s.mask_path, "") for s in _with_masks(list_images(folder), list_images(masks))]
+    return [(image, None, "") for image in list_images(folder)]
+
+
+def meant_folder(path: Path) -> Path | None:
+    """The folder whose images a user means by a path: itself, or `target_image/` or `images/` in it where it holds no
+    image; None for a file.
+
+    Raises:
+        DataError: the path does not exist, or the folder cannot be read.
+    """
     if path.is_file():
-        return [(path, None)]
+        return None
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
-    here = _images_in(path)
-    if here:
-        return [(image, None) for image in here]
+    if images_in(path):
+        return path
     folders = _subfolders(path)
     images, masks = _first(folders, IMAGE_FOLDERS), _first(folders, MASK_FOLDERS)
-    if images is not None and masks is not None and _images_in(masks):
-        return [(s.image_path, s.mask_path) for s in _with_masks(list_images(images), list_images(masks))]
-    inner = _first(folders, LAYOUT_NAMES["target_images"]) or images
-    return [(image, None) for image in list_images(path if inner is None else inner)]
+    if images is not None and masks is not None and images_in(masks):
+        return images
+    return _first(folders, LAYOUT_NAMES["target_images"]) or images or path
+
+
+def _expand_tree(path: Path) -> list[tuple[Path, Path | None, str]]:
+    """(image, None, its folder's place below the path) of everything at and below one path of the user."""
+    folder = meant_folder(path)
+    if folder is None:
+        return [(path, None, "")]
+    found = [
+        (image, None, "" if part == folder else part.relative_to(folder).as_posix())
+        for part in (folder, *folders_below(folder))
+        for image in images_in(part)
+    ]
+    return found or [(image, None, "") for image in list_images(folder)]  # or what is wrong with the folder
+
+
+def _placed_stems(places: dict[Path, str]) -> dict[Path, str]:
+    """A unique stem for each file, with its place before it: `sub/a`."""
+    groups: dict[str, list[Path]] = {}
+    for path, place in places.items():
+        groups.setdefault(_folded(place), []).append(path)
+    return {
+        path: f"{places[path]}/{stem}" if places[path] else stem
+        for paths in groups.values()
+        for path, stem in zip(paths, unique_stems(paths), strict=True)
+    }
 
 
 def _with_masks(images: list[Path], masks: list[Path]) -> list[Sample]:
@@ -260,19 +343,12 @@ def _with_masks(images: list[Path], masks: list[Path]) -> list[Sample]:
     return [Sample("", image, masks[pairs[i]] if i in pairs else None) for i, image in enumerate(images)]
 
 
-def _images_in(folder: Path) -> list[Path]:
-    """The image files of a folder in natural order; a dangling link counts, so that it is reported, not lost."""
-    return sorted(
-        (p for p in _entries(folder) if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir()), key=natural_key
-    )
-
-
 def _subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, hidden ones left out."""
-    return [entry for entry in _entries(folder) if entry.is_dir()]
+    return [entry for entry in entries(folder) if entry.is_dir()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
     """What a folder holds, hidden entries left out."""
     try:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from gpoa.errors import PromptError, one_line
-from gpoa.runtime.atomic import write_atomic
+from gpoa.runtime.atomic import encode_json, write_atomic
 from gpoa.types import DENSE_OUTPUT, PointPrompts, ScoreMap, Size
 
 
@@ -78,8 +78,7 @@ def write_prompts(path: Path, record: PromptRecord) -> None:
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_atomic(array_path, content.getvalue())
-    text = json.dumps(_plain(record, array_path.name), indent=1, ensure_ascii=False)
-    write_atomic(path, text.encode("utf-8"))
+    write_atomic(path, encode_json(_plain(record, array_path.name), indent=1))
 
 
 def _arrays(record: PromptRecord) -> dict[str, np.ndarray]:

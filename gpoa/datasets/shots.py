@@ -93,20 +93,19 @@ def describe_shots(
 
 
 def without_references(
-    samples: Sequence[Sample], references: Iterable[Path], masks: Iterable[Path]
+    samples: Sequence[Sample], examples: Iterable[Path | str]
 ) -> tuple[list[Sample], list[Sample]]:
     """Leaves reference images and their masks out of the targets: the same file, or one with the same bytes.
 
     Args:
         samples: the targets.
-        references: image files of the labelled examples.
-        masks: their mask files.
+        examples: files of the reference images and their masks.
 
     Returns:
         (what remains, what was left out); where nothing would remain (the user wants the reference itself segmented),
         all samples and nothing.
     """
-    known = [Path(path) for path in (*references, *masks)]
+    known = [Path(path) for path in examples]
     places = {path.resolve() for path in known}
     sizes = {path.stat().st_size for path in known if path.is_file()}
     digests = {_file_digest(path) for path in known if path.is_file()}

@@ -21,6 +21,7 @@ from gpoa.errors import ModelError
 from gpoa.models import sources
 from gpoa.models.card import CARD_NAME, ModelCard, read_card, sha256_of, write_card
 from gpoa.models.zoo import ZOO, DownloadSource, ModelEntry, PackageSource, Source, entry_of
+from gpoa.runtime.machine import user_cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ def checkpoints_root(flag: str | None = None) -> Path:
     here = Path("checkpoints")
     if here.is_dir():
         return here.resolve()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "gpoa" / "checkpoints"
+    return user_cache_folder() / "gpoa" / "checkpoints"
 
 
 def find_policy(said: str | None = None) -> Path:

@@ -1,5 +1,7 @@
 """The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing done.
 
+`targets` is a file, a folder, several of both, or what `find_targets` made of them.
+
 What `run_folder` writes below its output folder:
 
     initial_prompts/<stem>.json .npz      and pictures/<stem>.jpg, the points on the image
@@ -11,47 +13,41 @@ What `run_folder` writes below its output folder:
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from gpoa import __version__
 from gpoa.config import LEARNED, to_dict
-from gpoa.datasets.coco import write_coco
-from gpoa.datasets.folder import find_samples, spaced
 from gpoa.datasets.image_io import load_image
-from gpoa.datasets.mask_io import load_mask
 from gpoa.datasets.options import CocoFile
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
+from gpoa.datasets.targets import find_targets
+from gpoa.errors import DataError, GpoaError
+from gpoa.pipeline.closing import close_run
 from gpoa.pipeline.folder_learning import encode_ahead, learning_once
 from gpoa.pipeline.image import ImagePipeline
 from gpoa.pipeline.outputs import (
+    check_apart,
+    complete_pictures,
     file_digest,
     kept_record,
-    mask_path,
     prepare_folder,
-    save_picture,
     store_initial,
     store_mask,
     store_trace,
     trace_path,
 )
 from gpoa.pipeline.progress import Item, Report, process
-from gpoa.runtime.atomic import write_atomic
 from gpoa.runtime.prefetch import ReadAhead, plan_for
 from gpoa.types import Sample
-from gpoa.viewer.overlays import Tile, contact_sheet, draw_overlay
 
 logger = logging.getLogger(__name__)
 
 REFERENCE_FILE = "reference.gpoa.npz"
-SHEET_TILES = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +92,8 @@ def run_prompts(segmenter: ImagePipeline, targets: Any, output: Path) -> Report:
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    samples = find_samples(targets)
+    found = find_targets(targets)
+    samples = found.samples
     prepare_folder(output)
     segmenter.save_reference(output / REFERENCE_FILE)
 
@@ -106,7 +103,7 @@ def run_prompts(segmenter: ImagePipeline, targets: Any, output: Path) -> Report:
         store_initial(output, sample.stem, image, record)
         return Item(sample.stem, record.status)
 
-    return process(samples, work, "prompts", len(samples))
+    return process(samples, work, "prompts", len(samples), notes=found.notes)
 
 
 def run_optimize(
@@ -127,11 +124,13 @@ def run_optimize(
     Raises:
         DataError: no targets, or a folder cannot be used.
     """
-    samples = find_samples(targets)
+    found = find_targets(targets)
+    samples = found.samples
     prepare_folder(output)
     if (prompts / REFERENCE_FILE).is_file():
         segmenter.load_reference(prompts / REFERENCE_FILE)
-
+    elif not segmenter.is_fitted:
+        _say_without_reference(segmenter, prompts)
     if segmenter.strategy in LEARNED:
         _ = segmenter.agent.policy  # loaded before the first image, so that a wrong one is refused at once
     learn_once = learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
@@ -147,7 +146,21 @@ def run_optimize(
         choice = search.best.name if search else ""
         return Item(sample.stem, improved.status, improved.confidence, choice, _is_doubtful(improved))
 
-    return process(samples, work, "optimize", len(samples))
+    return process(samples, work, "optimize", len(samples), notes=found.notes)
+
+
+def _say_without_reference(segmenter: ImagePipeline, prompts: Path) -> None:
+    """Says what cannot be done with prompts that come without their reference.
+
+    Raises:
+        DataError: the strategy needs it.
+    """
+    strategy = segmenter.config.optimize.strategy
+    what = f"{prompts}: {REFERENCE_FILE} is missing, which `gpoa prompts` and `gpoa run --keep-reference` write"
+    if strategy in LEARNED:
+        raise DataError(f"{what}; --strategy {strategy} needs it: write it, or take --strategy best-of-n")
+    if strategy == "auto":
+        logger.warning("%s; --strategy auto leaves the prompts as they are", what)
 
 
 def run_segment(
@@ -168,7 +181,9 @@ def run_segment(
     Raises:
         DataError: no targets, or a folder cannot be used.
     """
-    samples = find_samples(targets)
+    found = find_targets(targets)
+    samples = found.samples
+    check_apart(samples, output)
     prepare_folder(output)
 
     def work(sample: Sample) -> Item:
@@ -178,8 +193,8 @@ def run_segment(
         store_mask(output, sample.stem, image, mask, record)
         return Item(sample.stem, record.status, record.confidence, doubtful=_is_doubtful(record))
 
-    report = process(samples, work, "segment", len(samples))
-    write_overview(output, samples, report, coco, [])
+    report = process(samples, work, "segment", len(samples), notes=found.notes)
+    close_run(output, samples, report, coco, [])
     return report
 
 
@@ -190,6 +205,7 @@ def run_folder(
     coco: CocoFile | Path | None = None,
     command: str = "",
     trace: bool = False,
+    keep_reference: bool = False,
 ) -> Report:
     """Prompts, optimises and segments every target; what an earlier run of the same settings did is kept.
 
@@ -201,6 +217,7 @@ def run_folder(
         command: recorded in `run.json`.
         trace: also write `traces/`, pictures of what was tried; images that an earlier run finished are done again
             where theirs is missing.
+        keep_reference: also write what `gpoa optimize` needs to improve these prompts again (4 MB).
 
     Returns:
         What became of each image.
@@ -208,18 +225,25 @@ def run_folder(
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    samples = find_samples(targets)
+    found = find_targets(targets)
+    samples = found.samples
+    check_apart(samples, output)
     prepare_folder(output)
-    facts = start_run(segmenter, output)
+    facts = start_run(segmenter, output, keep_reference)
     report = work_through(segmenter, samples, Share(samples), output, trace)
-    write_overview(output, samples, report, coco, segmenter.shots)
-    write_run_file(output, report, {"command": command, **facts})
+    report.notes += found.notes
+    close_run(output, samples, report, coco, segmenter.shots, {"command": command, **facts})
     segmenter.backbones.cache.trim()
     return report
 
 
-def start_run(segmenter: ImagePipeline, output: Path) -> dict[str, Any]:
-    """Stores the reference.
+def start_run(segmenter: ImagePipeline, output: Path, keep_reference: bool) -> dict[str, Any]:
+    """Stores the reference, where it is asked for or one of an earlier run would be left beside the new prompts.
+
+    Args:
+        segmenter: fitted.
+        output: the run's output folder.
+        keep_reference: as in `run_folder`.
 
     Returns:
         What `run.json` says of the models and settings.
@@ -227,7 +251,9 @@ def start_run(segmenter: ImagePipeline, output: Path) -> dict[str, Any]:
     Raises:
         ModelError: the policy that was asked for cannot be used.
     """
-    segmenter.save_reference(output / "initial_prompts" / REFERENCE_FILE)
+    path = output / "initial_prompts" / REFERENCE_FILE
+    if keep_reference or path.is_file():
+        segmenter.save_reference(path)
     return {
         "config": to_dict(segmenter.config),
         "models": segmenter.backbones.ids,
@@ -257,7 +283,7 @@ def work_through(
 
     def open_one(sample: Sample) -> _Opened:
         made_from = {"run": digest, "image": file_digest(sample.image_path)}
-        kept = _kept_item(output, sample.stem, made_from, trace)
+        kept = _kept_item(output, sample, made_from, trace)
         return _Opened(made_from, kept, None if kept is not None else load_image(sample.image_path))
 
     def encode(opened: Sequence[_Opened]) -> None:
@@ -275,10 +301,19 @@ def work_through(
         return process(ahead, work, share.title, len(samples), share.tell)
 
 
-def _kept_item(output: Path, stem: str, made_from: dict[str, str], trace: bool) -> Item | None:
-    """What an earlier run made of an image; None where it has to be done, or its animation is asked for and missing."""
+def _kept_item(output: Path, sample: Sample, made_from: dict[str, str], trace: bool) -> Item | None:
+    """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to be
+    done, or its animation is asked for and missing.
+    """
+    stem = sample.stem
     kept = kept_record(output, stem, made_from)
     if kept is None or (trace and kept.status == "ok" and not trace_path(output, stem).is_file()):
+        return None
+    try:
+        complete_pictures(output, sample, kept)
+    except DataError:
+        raise  # nothing can be written there
+    except GpoaError:
         return None
     return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
 
@@ -300,42 +335,5 @@ def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, outp
     return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
 
 
-def write_overview(
-    output: Path,
-    samples: Sequence[Sample],
-    report: Report,
-    coco: CocoFile | Path | None,
-    shots: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> None:
-    """Writes what needs all images: the contact sheet, references first, and the COCO file."""
-    done = {item.stem: item for item in report.items if item.status != "failed"}
-    finished = [sample for sample in samples if sample.stem in done]
-    if not finished:
-        return
-    tiles = [Tile(draw_overlay(image, mask), "reference") for image, mask in shots]
-    for sample in (finished[place] for place in spaced(len(finished), SHEET_TILES)):
-        with Image.open(output / "overlays" / f"{sample.stem}.jpg") as picture:
-            tiles.append(Tile(picture.copy(), _caption(done[sample.stem])))
-    save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
-    if coco is not None:
-        write_coco(coco, [(s.image_path.name, load_mask(mask_path(output, s), allow_empty=True)) for s in finished])
-
-
 def _is_doubtful(record: PromptRecord) -> bool:
     return record.status == "ok" and bool(record.provenance.get("doubtful"))
-
-
-def _caption(item: Item) -> str:
-    """Name and confidence."""
-    if item.confidence is None:
-        return item.stem
-    if item.confidence <= 0:
-        return f"{item.stem}   not found"
-    return f"{item.stem}   {item.confidence:.2f}" + ("   absent?" if item.doubtful else "")
-
-
-def write_run_file(output: Path, report: Report, facts: dict[str, Any]) -> None:
-    """Writes what was done with what, so that it can be repeated."""
-    outcome = {"seconds": round(report.seconds, 3), "interrupted": report.interrupted}
-    plain = {"gpoa": __version__, **facts, **outcome, "images": [asdict(item) for item in report.items]}
-    write_atomic(output / "run.json", json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8"))

@@ -105,6 +105,11 @@ class ImagePipeline:
         return self._fitted
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether a reference is known."""
+        return self._fitted is not None
+
+    @property
     def prompter(self) -> Prompter:
         """Score maps and prompt sets from what `fit` learned.
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-from gpoa.datasets.mask_io import save_mask
+from gpoa.datasets.folder import OWN_FOLDERS
+from gpoa.datasets.image_io import image_size, load_image
+from gpoa.datasets.mask_io import load_mask, save_mask
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
-from gpoa.errors import DataError, PromptError
+from gpoa.errors import DataError, GpoaError
 from gpoa.geometry import sam_input_size
 from gpoa.runtime.atomic import write_atomic
 from gpoa.search.strategies import Optimized, Trial, fingerprint
@@ -36,6 +39,24 @@ def prepare_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}); choose another --output") from error
+
+
+def check_apart(samples: Sequence[Sample], output: Path) -> None:
+    """Refuses an output folder in which the files of a run would replace targets.
+
+    Args:
+        samples: the targets.
+        output: the run's output folder, which may be the targets' folder itself.
+
+    Raises:
+        DataError: a target lies where the run writes.
+    """
+    written = {(output / name).resolve(): name for name in OWN_FOLDERS}
+    for sample in samples:
+        for parent in sample.image_path.resolve().parents:
+            if parent in written:
+                place = f"{output}: the target {sample.image_path} lies in its {written[parent]}/"
+                raise DataError(f"{place}, where this run writes; choose another --output")
 
 
 def store_initial(folder: Path, stem: str, image: np.ndarray, record: PromptRecord) -> None:
@@ -84,19 +105,83 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 def kept_record(output: Path, stem: str, made_from: dict[str, str]) -> PromptRecord | None:
     """The record of an image that an earlier run of the same settings finished."""
-    path = output / "optimized_prompts" / f"{stem}.json"
-    if not path.is_file() or not (output / "masks" / f"{stem}.png").is_file():
+    path, initial = (output / folder / f"{stem}.json" for folder in ("optimized_prompts", "initial_prompts"))
+    mask = output / "masks" / f"{stem}.png"
+    if not all(file.is_file() for file in (path, initial, mask)):
         return None
     try:
         record = read_prompts(path)
-    except PromptError:
+        if record.provenance.get("made_from") != made_from or image_size(mask) != record.original_size:
+            return None
+        if record.score_map is not None:
+            read_prompts(initial)  # with the array file beside it
+    except GpoaError:
         return None
-    return record if record.provenance.get("made_from") == made_from else None
+    return record
+
+
+def complete_pictures(output: Path, sample: Sample, record: PromptRecord) -> None:
+    """Draws the overlay and the picture of the initial prompts again, where an earlier run's are gone.
+
+    Args:
+        output: the run's output folder.
+        sample: an image that `kept_record` knows.
+        record: what that returned.
+
+    Raises:
+        GpoaError: the image, its mask or its prompts cannot be read, or a picture cannot be written.
+    """
+    overlay = overlay_path(output, sample)
+    initial = output / "initial_prompts"
+    points = initial / "pictures" / f"{sample.stem}.jpg"
+    if overlay.is_file() and points.is_file():
+        return
+    image = load_image(sample.image_path)
+    if not overlay.is_file():
+        mask = load_mask(mask_path(output, sample), (image.shape[0], image.shape[1]), allow_empty=True)
+        save_picture(draw_overlay(image, mask, record.prompts), overlay)
+    if not points.is_file():
+        save_picture(draw_overlay(image, prompts=read_prompts(initial / f"{sample.stem}.json").prompts), points)
+
+
+def leftovers(output: Path, samples: Sequence[Sample]) -> list[str]:
+    """The files in `masks/` that belong to no target: of images that are gone, or whose stem was made unique since.
+
+    Returns:
+        Their paths below `masks/`, sorted.
+    """
+    root = output / "masks"
+    stems = {sample.stem for sample in samples}
+    files = (path.relative_to(root) for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path.as_posix() for path in files if path.with_suffix("").as_posix() not in stems)
+
+
+def coco_names(samples: Sequence[Sample]) -> list[str]:
+    """One `file_name` for each image of a COCO file, no two alike.
+
+    Returns:
+        The file's name, after its place below the targets' folder where there is one; where that is not enough (two
+        target folders with equal names), the path below the folder that holds all targets.
+    """
+    names = [str(PurePosixPath(sample.stem).parent / sample.image_path.name) for sample in samples]
+    if len(set(names)) == len(names):
+        return names
+    paths = [sample.image_path.resolve() for sample in samples]
+    try:
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:  # different drives
+        return [path.as_posix() for path in paths]
+    return [path.relative_to(root).as_posix() for path in paths]
 
 
 def mask_path(output: Path, sample: Sample) -> Path:
     """Where an image's mask is."""
     return output / "masks" / f"{sample.stem}.png"
+
+
+def overlay_path(output: Path, sample: Sample) -> Path:
+    """Where an image's overlay is."""
+    return output / "overlays" / f"{sample.stem}.jpg"
 
 
 def file_digest(path: Path) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from gpoa.errors import GpoaError, one_line
+from gpoa.errors import DiskFullError, GpoaError, one_line
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)
 
+LISTED = 5
+"""A line of the summary names at most this many images."""
 NOTED = {"kept": "already there", "absent": "without the object", "failed": "failed"}
 
 
@@ -27,6 +31,7 @@ class Item:
         choice: which prompt set the optimiser chose.
         seconds: time spent.
         error: one line, where it failed.
+        disk_full: it failed because nothing can be written any more; no further image is tried.
     """
 
     stem: str
@@ -36,6 +41,17 @@ class Item:
     doubtful: bool = False
     seconds: float = 0.0
     error: str = ""
+    disk_full: bool = False
+
+    @property
+    def is_absent(self) -> bool:
+        """The object was not found, in this run or in the earlier one that did the image."""
+        return self.status == "absent" or (self.status == "kept" and self.confidence is not None and self.confidence <= 0)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As `run.json` and `--json` have it."""
+        return {name: value for name, value in asdict(self).items() if name != "disk_full"}
 
 
 @dataclass
@@ -45,22 +61,32 @@ class Report:
     Args:
         items: one for each image that was reached.
         total: images in the batch.
-        interrupted: stopped by ctrl-C.
+        interrupted: stopped by ctrl-C, SIGTERM or SIGHUP.
+        seconds: time spent.
+        notes: lines about the whole batch, for people.
+        unwritten: files about the whole batch that could not be written: name -> why.
     """
 
     total: int
     items: list[Item] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    unwritten: dict[str, str] = field(default_factory=dict)
 
     def count(self, status: str) -> int:
         """How many images have a status."""
         return sum(item.status == status for item in self.items)
 
     @property
+    def is_disk_full(self) -> bool:
+        """The batch ended because nothing could be written any more."""
+        return any(item.disk_full for item in self.items)
+
+    @property
     def exit_code(self) -> int:
-        """0 when every image was done, 1 when some failed, 130 after ctrl-C."""
-        return 130 if self.interrupted else int(self.count("failed") > 0)
+        """0 when all was done, 1 when an image failed or a file is missing, 130 after ctrl-C, SIGTERM or SIGHUP."""
+        return 130 if self.interrupted else int(self.count("failed") > 0 or bool(self.unwritten))
 
     def summary(self) -> str:
         """One line for people."""
@@ -69,9 +95,26 @@ class Report:
         doubtful = sum(item.doubtful for item in self.items)
         done += [f"{doubtful} doubtful, the object may be absent"] if doubtful else []
         left = self.total - len(self.items)
-        why = "interrupted; " if self.interrupted else ""
+        why = "interrupted; " if self.interrupted else "the disk is full; " if self.is_disk_full else ""
         done += [f"{left} not reached ({why}run the same command to go on)"] if left else []
         return f"{', '.join(done)} of {self.total} images in {self.seconds:.1f} s"
+
+    def remarks(self) -> list[str]:
+        """Lines that follow the summary: which images want a look, and the notes."""
+        absent = [item.stem for item in self.items if item.is_absent]
+        doubtful = [item.stem for item in self.items if item.doubtful and not item.is_absent]
+        lines = [f"without the object: {some(absent)}"] if absent else []
+        lines += [f"doubtful: {some(doubtful)}"] if doubtful else []
+        missing = [f"not written: {name} ({why})" for name, why in self.unwritten.items()]
+        if self.is_disk_full and missing:  # the failed image has said why
+            missing = [f"not written either: {', '.join(self.unwritten)}"]
+        return [*lines, *self.notes, *missing]
+
+
+def some(names: Sequence[str], limit: int = LISTED) -> str:
+    """The first few names and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 class Progress:
@@ -95,21 +138,24 @@ class Progress:
         """Starts the clock again: what was before was no work on images."""
         self._began = time.perf_counter()
         if self._bar is not None:
-            self._bar.reset()
+            with contextlib.suppress(OSError):
+                self._bar.reset()
 
     def add(self, item: Item) -> None:
         """Counts one image."""
         self.report.items.append(item)
         if self._bar is None:
             return
-        if item.status == "failed":
-            self._bar.set_postfix(failed=self.report.count("failed"))
-        self._bar.update()
+        with contextlib.suppress(OSError):  # the terminal is closed: the work goes on
+            if item.status == "failed":
+                self._bar.set_postfix(failed=self.report.count("failed"))
+            self._bar.update()
 
     def close(self) -> Report:
         """Ends the bar; returns the report."""
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError):
+                self._bar.close()
         self.report.seconds = time.perf_counter() - self._began
         return self.report
 
@@ -120,8 +166,9 @@ def process(
     title: str | None,
     total: int,
     tell: Callable[[Item], None] = lambda item: None,
+    notes: Sequence[str] = (),
 ) -> Report:
-    """Runs a stage over images with one progress bar, and goes on after an image that fails.
+    """Runs a stage over images with one progress bar, and goes on after an image that fails, unless the disk is full.
 
     Args:
         samples: the images.
@@ -129,11 +176,13 @@ def process(
         title: the progress bar's label; None shows no bar.
         total: how many images there are.
         tell: is handed each item; what it raises ends the batch.
+        notes: lines about the whole batch, for the report.
 
     Returns:
         What became of each image.
     """
     progress = Progress(total, title)
+    progress.report.notes += notes
     try:
         for sample in samples:
             start = time.perf_counter()
@@ -141,6 +190,8 @@ def process(
             item = replace(item, seconds=round(time.perf_counter() - start, 4))
             progress.add(item)
             tell(item)
+            if item.disk_full:
+                break
     except KeyboardInterrupt:
         progress.report.interrupted = True
     finally:
@@ -152,6 +203,8 @@ def _attempt(work: Callable[[Sample], Item], sample: Sample) -> Item:
     """The outcome of one image; an error becomes a failed item."""
     try:
         return work(sample)
+    except DiskFullError as error:
+        return Item(sample.stem, "failed", error=one_line(error), disk_full=True)
     except (GpoaError, OSError) as error:
         return Item(sample.stem, "failed", error=one_line(error))
     except Exception as error:  # one bad image never ends a batch; -v shows where it came from

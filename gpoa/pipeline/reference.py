@@ -85,7 +85,7 @@ def write_reference(path: Path, fitted: Fitted, models: dict[str, str]) -> None:
     content = io.BytesIO()
     arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
     arrays["segmenter_tokens"] = fitted.segmenter_reference.tokens
-    np.savez(content, **arrays, digest=fitted.digest, models=json.dumps(models))
+    np.savez_compressed(content, **arrays, digest=fitted.digest, models=json.dumps(models))
     write_atomic(path, content.getvalue())
 
 

@@ -32,17 +32,22 @@ from gpoa.datasets.options import NO_OPTIONS, CocoFile, MaskOptions
 from gpoa.datasets.shots import load_shot, zip_shots
 from gpoa.errors import ConfigError, GpoaError, ModelError, one_line
 from gpoa.features.cache import EmbeddingCache
-from gpoa.pipeline.folder import Share, start_run, work_through, write_overview, write_run_file
+from gpoa.pipeline.folder import Share, close_run, start_run, work_through
 from gpoa.pipeline.image import ImagePipeline
-from gpoa.pipeline.outputs import prepare_folder
+from gpoa.pipeline.outputs import check_apart, prepare_folder
 from gpoa.pipeline.progress import Item, Progress, Report
 from gpoa.runtime.prefetch import plan_for
+from gpoa.runtime.signals import ENDING
 from gpoa.types import Sample
 
 logger = logging.getLogger(__name__)
 
 GRACE = 4.0
 """Seconds that a worker has to end after it was told to."""
+STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
+"""The parent's word to a worker to end at once. Not SIGTERM, SIGHUP or SIGINT: batch systems, service managers and terminals
+send these to every process of a run, and the parent alone decides.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,8 @@ class Job:
         output: receives what `gpoa.pipeline.folder` lists.
         trace: as in `run_folder`.
         mask_options: what the object is, where the masks' values do not say so.
+        notes: lines about the targets, for the report.
+        keep_reference: as in `run_folder`.
         build: makes the segmenter; a function or class of a module, so that a fresh interpreter finds it.
     """
 
@@ -69,6 +76,8 @@ class Job:
     output: Path
     trace: bool = False
     mask_options: MaskOptions = NO_OPTIONS
+    notes: Sequence[str] = ()
+    keep_reference: bool = False
     build: Callable[[GpoaConfig, EmbeddingCache], ImagePipeline] = ImagePipeline
 
 
@@ -137,6 +146,7 @@ def run_parallel(
         GpoaError: what a worker raised before its first image, or none lived that long.
         KeyboardInterrupt: ctrl-C before the first worker was ready; later, the report says so.
     """
+    check_apart(job.samples, job.output)
     prepare_folder(job.output)
     pairs = zip_shots(list(job.references), list(job.masks))
     shots = [load_shot(image, mask, job.mask_options) for image, mask in pairs]
@@ -146,8 +156,8 @@ def run_parallel(
     order = {sample.stem: place for place, sample in enumerate(job.samples)}
     report.items.sort(key=lambda item: order[item.stem])
     shared = {"config": to_dict(job.config), "device": " ".join(dict.fromkeys(used)), "processes": len(used)}
-    write_overview(job.output, job.samples, report, coco, shots)
-    write_run_file(job.output, report, {"command": command, **crew.facts, **shared})
+    report.notes += job.notes
+    close_run(job.output, job.samples, report, coco, shots, {"command": command, **crew.facts, **shared})
     job.cache.trim()
     return report
 
@@ -176,10 +186,10 @@ class _Crew:
         report, done = self._progress.report, False
         try:
             self._start()
-            while self._workers and len(report.items) < report.total:
+            while self._workers and len(report.items) < report.total and not report.is_disk_full:
                 for channel in wait([worker.channel for worker in self._workers]):
                     self._serve(next(worker for worker in self._workers if worker.channel is channel))
-            done = True
+            done = not report.is_disk_full
         except KeyboardInterrupt:
             report.interrupted = True
         finally:
@@ -260,7 +270,7 @@ class _Crew:
         """Ends the workers and counts what they did until then; one that does not end in time is killed."""
         for worker in self._workers:
             if at_once:
-                worker.process.terminate()  # a KeyboardInterrupt over there
+                _interrupt(worker.process)
             else:
                 self._send(worker, None)
         until = time.monotonic() + GRACE
@@ -320,6 +330,15 @@ def _inherited(threads: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
+def _interrupt(process: BaseProcess) -> None:
+    """Raises KeyboardInterrupt in a worker."""
+    if STOP == signal.SIGTERM:
+        process.terminate()
+    elif process.pid is not None and process.is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, STOP)
+
+
 def _ending(process: BaseProcess) -> str:
     """How a process ended, in words."""
     process.join(GRACE)
@@ -344,8 +363,9 @@ def _work(job: Job, device: str, part: float, threads: int, level: int, channel:
         level: of the log.
         channel: to the parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, *ENDING):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(STOP, signal.default_int_handler)
     logging.basicConfig(level=level, format="gpoa: %(message)s")
     warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
     try:
@@ -356,7 +376,7 @@ def _work(job: Job, device: str, part: float, threads: int, level: int, channel:
     except (KeyboardInterrupt, EOFError, ConnectionError):
         pass  # told to stop, or the parent is gone
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is half done, and nobody would catch it
+        signal.signal(STOP, signal.SIG_DFL)  # nothing is half done, and nobody would catch it
 
 
 def _ready(job: Job, device: str, threads: int, channel: Connection, quiet: bool) -> ImagePipeline | None:
@@ -369,7 +389,7 @@ def _ready(job: Job, device: str, threads: int, channel: Connection, quiet: bool
     logging.disable(logging.WARNING if quiet else logging.NOTSET)  # the first worker has told the same
     try:
         segmenter = job.build(config, job.cache).fit(job.references, job.masks, job.mask_options)
-        facts = start_run(segmenter, job.output)
+        facts = start_run(segmenter, job.output, job.keep_reference)
     except GpoaError as error:
         channel.send(error)
         return None

@@ -22,6 +22,7 @@ from gpoa.matching.mask_difference import DIFFERENCES
 from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS, SCALARS
 from gpoa.policies.batch import GraphBatch
 from gpoa.policies.quality import GROUPS, LOGIT, LOGIT_SCALE
+from gpoa.runtime.temporary import temporary_files_removed
 
 ILLEGAL = -1e9
 
@@ -60,7 +61,8 @@ class ActorCritic(nn.Module):
             nn.ReLU(),
         )
         self.enter = nn.ModuleDict({name: nn.Linear(len(NODE_FEATURES) + map_width, width) for name in NODE_TYPES})
-        self.layers = nn.ModuleList(_messages(width) for _ in range(layers))
+        with temporary_files_removed():  # the code that torch_geometric generates for a layer
+            self.layers = nn.ModuleList(_messages(width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
         self.overall = nn.Sequential(
             nn.Linear(width + 3 * map_width + len(SCALARS) + len(DIFFERENCES) + 1, width), nn.ReLU()

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +29,20 @@ def default_cache_folder() -> Path:
     """$GPOA_CACHE, else `gpoa/embeddings` in the user's cache folder."""
     if "GPOA_CACHE" in os.environ:
         return Path(os.environ["GPOA_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpoa" / "embeddings"
+    return user_cache_folder() / "gpoa" / "embeddings"
+
+
+def user_cache_folder() -> Path:
+    """$XDG_CACHE_HOME, else `.cache` in the home folder; a process without a home (a container's user that the system does
+    not know, HOME unset) gets a folder of its own beside the temporary files.
+    """
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        return Path(tempfile.gettempdir()) / f"cache-{user}"
 
 
 def choices_file() -> Path:

@@ -59,7 +59,7 @@ def test_references_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     samples = find_samples(tmp_path)
     reference, mask = tmp_path / "sub" / ".." / "ref.png", tmp_path / "ref_mask.png"
-    kept, left_out = without_references(samples, [reference], [mask])
+    kept, left_out = without_references(samples, [reference, mask])
     assert [sample.stem for sample in kept] == ["a"]
     assert say_left_out(left_out, 4) == (
         "left out 3 of 4 targets, which are references or their masks: copy.png, ref.png, ref_mask.png"
@@ -69,4 +69,4 @@ def test_references_are_left_out(tmp_path: Path) -> None:
 def test_the_reference_alone_is_a_target(tmp_path: Path) -> None:
     """Whoever names nothing else wants it segmented."""
     samples = find_samples(store(tmp_path / "ref.png", IMAGE))
-    assert without_references(samples, [tmp_path / "ref.png"], [tmp_path / "m.png"]) == (samples, [])
+    assert without_references(samples, [tmp_path / "ref.png", tmp_path / "m.png"]) == (samples, [])

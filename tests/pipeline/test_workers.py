@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -196,6 +199,82 @@ def test_ctrl_c_ends_all_workers_and_keeps_what_is_done(folder: Path, capfd: pyt
     assert "Traceback" not in capfd.readouterr().err
     again = run_parallel(job, ["cpu", "cpu"])
     assert {item.stem for item in again.items if item.status == "kept"} == done and again.count("ok") == 7 - len(done)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from gpoa.pipeline.workers import run_parallel
+from gpoa.pipeline.folder import run_folder
+from gpoa.runtime.signals import ending_signals
+from tests.pipeline.test_workers import _job, slow_segmenter
+
+if __name__ == "__main__":
+    job = _job(Path(sys.argv[1]), slow_segmenter)
+    with ending_signals():
+        if sys.argv[2] == "2":
+            report = run_parallel(job, ["cpu", "cpu"])
+        else:
+            segmenter = slow_segmenter(job.config, job.cache).fit(job.references, job.masks)
+            report = run_folder(segmenter, Path(sys.argv[1]) / "images", job.output)
+    print(report.summary())
+    sys.exit(report.exit_code)
+"""
+
+
+@pytest.mark.parametrize("processes, number", [("1", signal.SIGHUP), ("1", signal.SIGTERM), ("2", signal.SIGTERM)])
+def test_sigterm_and_sighup_end_a_run_as_ctrl_c_does(folder: Path, processes: str, number: int):
+    """Sent to every process of the run, as service managers and terminals do: no image fails over it."""
+    (folder / "script.py").write_text(SCRIPT)
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, str(folder / "script.py"), str(folder), processes]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    until = time.monotonic() + 240
+    while not any((folder / "out" / "optimized_prompts").glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(run.pid, number)
+    said, complained = run.communicate(timeout=60)
+    assert run.returncode == 130 and "not reached (interrupted;" in said and "failed" not in said, (said, complained)
+    assert "Traceback" not in complained
+    plain = json.loads((folder / "out" / "run.json").read_text())
+    assert plain["interrupted"] and 1 <= len(plain["images"]) < 7
+    assert {image["status"] for image in plain["images"]} == {"ok"}
+    assert (folder / "out" / "contact_sheet.jpg").is_file()
+
+
+class FullBackbones(FakeBackbones):
+    """The disk is full from the second image of a process on."""
+
+    seen = 0
+
+    def embedding(self, image: np.ndarray, key: str | None = None):
+        """See `FakeBackbones`; two calls for the reference and the first image."""
+        FullBackbones.seen += 1
+        if FullBackbones.seen > 4:
+            os.replace = _no_space
+        return super().embedding(image, key)
+
+
+def _no_space(source: Path, target: Path) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full_segmenter(config: GpoaConfig, cache: EmbeddingCache) -> ImagePipeline:
+    """See `FullBackbones`."""
+    gpoa.pipeline.image.Backbones = FullBackbones
+    return ImagePipeline(config, cache)
+
+
+def test_a_full_disk_ends_all_workers(folder: Path, capfd: pytest.CaptureFixture[str]):
+    report = run_parallel(_job(folder, full_segmenter), ["cpu", "cpu"])
+    failed = [item for item in report.items if item.status == "failed"]
+    assert 1 <= len(failed) <= 2 and all("the disk is full (No space left" in item.error for item in failed)
+    assert "not reached (the disk is full; run the same command to go on)" in report.summary()
+    assert report.exit_code == 1 and report.count("ok") == len(list((folder / "out" / "optimized_prompts").glob("*.json")))
+    assert (folder / "out" / "run.json").is_file()  # the parent could write again
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_ctrl_c_before_the_models_are_loaded_leaves_an_earlier_run_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -88,3 +88,17 @@ def test_freed_memory_is_kept_where_glibc_is(monkeypatch: pytest.MonkeyPatch) ->
         told.clear()
         machine.keep_freed_memory.__wrapped__()
         assert told == want
+
+
+def test_a_process_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """HOME unset, and a user whom the system does not know, as in many containers."""
+
+    def nobody(path: str) -> str:
+        return path  # what os.path.expanduser does then
+
+    for name in ("HOME", "XDG_CACHE_HOME", "GPOA_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", nobody)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = machine.default_cache_folder()
+    assert folder.parent.parent.parent == tmp_path and folder.name == "embeddings"
