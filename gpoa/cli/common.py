@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig, StrategyName
@@ -28,6 +28,23 @@ class CacheArgs:
     """The entries unused for longest are removed beyond this size."""
     off: bool = False
     """Keep no embeddings."""
+
+
+@dataclass(frozen=True)
+class ReadingArgs:
+    """How image files are read."""
+
+    pages: tuple[str, ...] = ()
+    """Short for --reading.pages: which pages of stacks and animations: all, first, max, or numbers from 0: 0 3 5-9."""
+    channels: tuple[int, ...] = ()
+    """Short for --reading.channels: channels, from 0, shown as grey or as red, green, blue: 0, or 0 2 1."""
+    intensity: Literal["image", "run"] | None = None
+    """Short for --reading.intensity: black and white of images of more than 8 bits from each image, or from all of the run."""
+
+    def applied(self, config: GpoaConfig) -> GpoaConfig:
+        """The config with the values of the flags that were given."""
+        given = {name: value for name, value in vars(self).items() if value}
+        return replace(config, reading=replace(config.reading, **given))
 
 
 def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str]) -> Args:

@@ -16,11 +16,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, with_shortcuts
+from gpoa.cli.common import CacheArgs, ReadingArgs, build_segmenter, finish, open_cache, parse, with_shortcuts
 from gpoa.config import GpoaConfig, StrategyName
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Args:
     """Short for --optimize.strategy."""
     budget: int | None = None
     """Short for --optimize.budget: decoder calls an image."""
+    reading: Annotated[ReadingArgs, tyro.conf.arg(name="")] = field(default_factory=ReadingArgs)
     processes: int = 1
     """Processes that share the images, each with models (and memory for them) of its own and an equal part of the
     cores; masks are the same."""
@@ -52,6 +53,8 @@ class Args:
     """One process on each of these (cuda:0 cuda:1); default: --processes of them on --models.device."""
     coco: bool = False
     """Also write coco.json with all masks."""
+    masks: Literal["png", "tiff"] = "png"
+    """tiff: also write masks_tiff/, one file an image with a page for each of its pages, georeferenced as the image is."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False
@@ -61,14 +64,17 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "run", __doc__, argv)
-    config = with_shortcuts(args.config, args.strategy, args.budget)
+    config = args.reading.applied(with_shortcuts(args.config, args.strategy, args.budget))
     from gpoa.datasets.folder import find_samples
+    from gpoa.datasets.mask_stack import write_mask_tiffs
+    from gpoa.datasets.pages import expand_pages, with_run_window
     from gpoa.pipeline.outputs import prepare_folder
     from gpoa.pipeline.workers import Job, choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
-    samples = find_samples(args.targets)
+    samples = expand_pages(find_samples(args.targets), config.reading)
+    config = replace(config, reading=with_run_window(config.reading, args.reference, samples))
     prepare_folder(args.output)
     coco = args.output / "coco.json"
     coco_asked, command = coco if args.coco else None, shlex.join(["gpoa", "run", *argv])
@@ -78,8 +84,11 @@ def main(argv: Sequence[str]) -> int:
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
         report = _run_alone(args, alone, coco_asked, command)
+    if args.masks == "tiff":
+        write_mask_tiffs(args.output / "masks", args.output / "masks_tiff", samples)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
+    places |= {"stacks": args.output / "masks_tiff"} if args.masks == "tiff" else {}
     return finish(report, places, args.json)
 
 

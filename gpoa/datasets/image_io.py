@@ -315,6 +315,15 @@ def _deep(picture: Image.Image) -> Raster | Image.Image:
     return picture
 
 
+def stored_orientation(path: Path) -> int:
+    """The EXIF orientation that a file states for its pixels; 1, upright, where it states none or Pillow cannot open it."""
+    try:
+        with _reading(path, ImageError) as picture:
+            return _orientation(picture)
+    except ImageError:
+        return 1
+
+
 def _orientation(picture: Image.Image) -> int:
     """EXIF orientation, 1 (upright) where there is none or the block is malformed."""
     try:

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.datasets.image_io import load_image
+from gpoa.config import ReadingConfig
+from gpoa.datasets.image_io import DEFAULT, load_image
 from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import DataError, ImageError, MaskError
 
 ImageLike = str | Path | np.ndarray
 
 
-def to_pixels(image: ImageLike) -> np.ndarray:
-    """The pixels of a path or an array, [H, W, 3] uint8.
+def to_pixels(image: ImageLike, reading: ReadingConfig = DEFAULT) -> np.ndarray:
+    """The pixels of a path (of its first page, or of the projection) or an array, [H, W, 3] uint8.
 
     Raises:
         ImageError: the file cannot be read, or the array is of another kind.
     """
     if not isinstance(image, np.ndarray):
-        return load_image(image)
+        return load_image(image, reading)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(f"image array is {image.dtype} {image.shape}; give [H, W, 3] uint8 RGB")
     return image
@@ -43,13 +44,15 @@ def zip_shots(
     return list(zip(images, labels))
 
 
-def load_shot(image: ImageLike, mask: ImageLike) -> tuple[np.ndarray, np.ndarray]:
+def load_shot(
+    image: ImageLike, mask: ImageLike, reading: ReadingConfig = DEFAULT
+) -> tuple[np.ndarray, np.ndarray]:
     """Loads one labelled example: ([H, W, 3] uint8, [H, W] bool).
 
     Raises:
         ImageError, MaskError: a file or an array cannot be used.
     """
-    pixels = to_pixels(image)
+    pixels = to_pixels(image, reading)
     size = (pixels.shape[0], pixels.shape[1])
     if not isinstance(mask, np.ndarray):
         return pixels, load_mask(mask, size)

@@ -25,8 +25,8 @@ from gpoa import __version__
 from gpoa.config import LEARNED, to_dict
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import find_samples, spaced
-from gpoa.datasets.image_io import load_image
 from gpoa.datasets.mask_io import load_mask
+from gpoa.datasets.pages import expand_pages, load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.pipeline.folder_learning import encode_ahead, learning_once
 from gpoa.pipeline.image import ImagePipeline
@@ -95,12 +95,12 @@ def run_prompts(segmenter: ImagePipeline, targets: Any, output: Path) -> Report:
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    samples = find_samples(targets)
+    samples = expand_pages(find_samples(targets), segmenter.config.reading)
     prepare_folder(output)
     segmenter.save_reference(output / REFERENCE_FILE)
 
     def work(sample: Sample) -> Item:
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         record = segmenter.initial_prompts(image, sample.image_path.name)
         store_initial(output, sample.stem, image, record)
         return Item(sample.stem, record.status)
@@ -126,7 +126,7 @@ def run_optimize(
     Raises:
         DataError: no targets, or a folder cannot be used.
     """
-    samples = find_samples(targets)
+    samples = expand_pages(find_samples(targets), segmenter.config.reading)
     prepare_folder(output)
     if (prompts / REFERENCE_FILE).is_file():
         segmenter.load_reference(prompts / REFERENCE_FILE)
@@ -137,7 +137,7 @@ def run_optimize(
 
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         learn_once()
         improved, search = segmenter.optimize(image, record)
         if trace and search is not None:
@@ -167,11 +167,11 @@ def run_segment(
     Raises:
         DataError: no targets, or a folder cannot be used.
     """
-    samples = find_samples(targets)
+    samples = expand_pages(find_samples(targets), segmenter.config.reading)
     prepare_folder(output)
 
     def work(sample: Sample) -> Item:
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         record = read_prompts(prompts / f"{sample.stem}.json")
         mask = segmenter.segment(image, record)
         store_mask(output, sample.stem, image, mask, record)
@@ -207,7 +207,7 @@ def run_folder(
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    samples = find_samples(targets)
+    samples = expand_pages(find_samples(targets), segmenter.config.reading)
     prepare_folder(output)
     facts = start_run(segmenter, output)
     report = work_through(segmenter, samples, Share(samples), output, trace)
@@ -257,7 +257,7 @@ def work_through(
     def open_one(sample: Sample) -> _Opened:
         made_from = {"run": digest, "image": file_digest(sample.image_path)}
         kept = _kept_item(output, sample.stem, made_from, trace)
-        return _Opened(made_from, kept, None if kept is not None else load_image(sample.image_path))
+        return _Opened(made_from, kept, None if kept is not None else load_sample(sample, segmenter.config.reading))
 
     def encode(opened: Sequence[_Opened]) -> None:
         encode_ahead(segmenter, [one.image for one in opened if one.image is not None])

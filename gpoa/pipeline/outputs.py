@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -101,4 +102,11 @@ def mask_path(output: Path, sample: Sample) -> Path:
 
 def file_digest(path: Path) -> str:
     """32 hexadecimal digits over a file's bytes."""
+    state = path.stat()
+    return _digest_once(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_once(path: Path, size: int, changed: int) -> str:
+    """The digest of a file in a state; the many pages of a stack ask for the same."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
