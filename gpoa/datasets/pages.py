@@ -116,6 +116,7 @@ def with_run_window(reading: ReadingConfig, references: Iterable[Path], samples:
         found = [[(min(low for low, _ in pairs), max(high for _, high in pairs))] for pairs in found]
     ends = [(min(p[c][0] for p in found), max(p[c][1] for p in found)) for c in range(len(found[0]))]
     ends = [(low, high if high > low else low + 1) for low, high in ends]
+    ends = ends[:1] if len(set(ends)) == 1 else ends
     window = tuple(value for pair in ends for value in pair)
     logger.warning("intensity of the run: --reading.window %s", " ".join(f"{value:g}" for value in window))
     return replace(reading, window=window)

@@ -14,7 +14,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from gpoa.datasets import image_io, intensity
+from gpoa.config import ReadingConfig
+from gpoa.datasets import image_io, intensity, raster
 from gpoa.datasets.image_io import image_size, load_image
 from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import ImageError, MaskError
@@ -258,3 +259,39 @@ def test_too_large_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(ImageError, match=r"3x2 \(width x height\) is more than 5 pixels; scale") as info:
             read(path)
         one_line(info, path)
+
+
+def test_heic(tmp_path: Path) -> None:
+    """Of an iPhone; lossy, so nearly."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 40))).save(tmp_path / "a.heic")
+    image = load_image(tmp_path / "a.heic")
+    assert image.shape == (48, 64, 3) and np.abs(image.astype(int) - (200, 40, 40)).max() < 8
+
+
+def test_heic_without_its_package_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypnone")
+    with pytest.raises(ImageError, match=r"HEIC needs .*pillow-heif; run: pip install 'gpoa\[science\]'") as info:
+        load_image(tmp_path / "a.heic")
+    one_line(info, tmp_path / "a.heic")
+
+
+def test_channels_of_an_8_bit_picture(tmp_path: Path) -> None:
+    """Blue alone as grey; red and blue exchanged; a fourth there is not."""
+    path = store(tmp_path / "a.png", Image.new("RGB", (3, 2), (1, 2, 3)))
+    assert (load_image(path, ReadingConfig(channels=(2,))) == 3).all()
+    assert (load_image(path, ReadingConfig(channels=(2, 1, 0))) == (3, 2, 1)).all()
+    with pytest.raises(ImageError, match="--channels 3: the image has 3 channels") as info:
+        load_image(path, ReadingConfig(channels=(3,)))
+    one_line(info, path)
+
+
+def test_a_page_that_takes_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its decoded size, not by its pixels."""
+    monkeypatch.setattr(raster, "MAX_BYTES", 1 << 10)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40)))
+    with pytest.raises(ImageError, match="one page of 30x40 float64 values takes .* GB, more than .*; scale it") as info:
+        load_image(tmp_path / "a.tif")
+    one_line(info, tmp_path / "a.tif")
