@@ -45,8 +45,8 @@ class ReadingConfig:
     channels: tuple[int, ...] = ()
     """Channels, from 0, shown as grey (one) or red, green, blue (two, three); default: grey, or the first three."""
     intensity: Literal["image", "run"] = "image"
-    """What becomes black and white in images of more than 8 bits. image: the smallest and largest value of each, without
-    outliers and nodata; run: those of all reference and target images of `gpoa run` together."""
+    """What becomes black and white in images of more than 8 bits. image: the smallest and largest value of each,
+    without outliers and nodata; run: those of all reference and target images of `gpoa run` together."""
     window: tuple[float, ...] = ()
     """These two values (or two for each channel) become black and white in images of more than 8 bits."""
 
@@ -55,7 +55,7 @@ class ReadingConfig:
         _check(
             (bool(re.fullmatch(r"all|first|max|\d+(-\d+)?( \d+(-\d+)?)*", words)), f"--pages {words}: see its help"),
             (len(self.channels) <= 3 and min(self.channels, default=0) >= 0, "--channels: up to three numbers from 0"),
-            (all(a < b for a, b in zip(self.window[::2], self.window[1::2])), f"--reading.window {window}: black < white"),
+            (all(a < b for a, b in zip(self.window[::2], self.window[1::2])), f"--reading.window {window}: black first"),
             (len(self.window) % 2 == 0, f"--reading.window {window}: two values a channel, black and white"),
         )
 

@@ -39,7 +39,7 @@ class ReadingArgs:
     channels: tuple[int, ...] = ()
     """Short for --reading.channels: channels, from 0, shown as grey or as red, green, blue: 0, or 0 2 1."""
     intensity: Literal["image", "run"] | None = None
-    """Short for --reading.intensity: black and white of images of more than 8 bits from each image, or from all of the run."""
+    """Short for --reading.intensity: black and white of deep images from each image, or from all of the run."""
 
     def applied(self, config: GpoaConfig) -> GpoaConfig:
         """The config with the values of the flags that were given."""

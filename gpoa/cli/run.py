@@ -54,7 +54,7 @@ class Args:
     coco: bool = False
     """Also write coco.json with all masks."""
     masks: Literal["png", "tiff"] = "png"
-    """tiff: also write masks_tiff/, one file an image with a page for each of its pages, georeferenced as the image is."""
+    """tiff: also write masks_tiff/, one file an image, page for page, georeferenced as the image is."""
     trace: bool = False
     """Also write traces/: pictures and animations of what was tried on each image."""
     json: bool = False

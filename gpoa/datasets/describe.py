@@ -24,7 +24,7 @@ def describe_image(path: Path, reading: ReadingConfig) -> dict[str, Any]:
         reading: as for `load_image`.
 
     Returns:
-        Names and plain values. `size` is (width x height) standing upright; what the file's EXIF orientation did is said.
+        Names and plain values. `size` is (width x height) standing upright; an EXIF orientation is told.
 
     Raises:
         ImageError: the file cannot be read.
@@ -35,19 +35,21 @@ def describe_image(path: Path, reading: ReadingConfig) -> dict[str, Any]:
     facts: dict[str, Any] = {"size": f"{shown.shape[1]} x {shown.shape[0]} (width x height, upright)"}
     turn = stored_orientation(path)
     if turn != 1:
-        facts["turned"] = f"stored with EXIF orientation {turn}; sizes, masks and points are those of the upright picture"
+        facts["turned"] = f"stored with EXIF orientation {turn}; sizes, masks, points are of the upright picture"
     facts |= {"pages": pages, "page shown": "maximum projection" if is_projected(path, reading) else 0}
     if isinstance(stored, Raster):
         return facts | _of_raster(stored, reading)
     bands = " ".join(stored.getbands())
-    return facts | {"kind": stored.format, "type": "8 bits", "channels": bands, "window": "none, 8 bits are taken as they are"}
+    facts |= {"kind": stored.format, "type": "8 bits", "channels": bands}
+    return facts | {"window": "none, 8 bits are taken as they are"}
 
 
 def _of_raster(stored: Raster, reading: ReadingConfig) -> dict[str, Any]:
     """Facts of the values."""
     shape, windows = "x".join(map(str, stored.values.shape)), windows_of(stored, reading)
     values = stored.values[..., : stored.channels]
-    facts: dict[str, Any] = {"kind": stored.kind, "type": str(values.dtype), "shape": f"{shape} (rows x columns x channels)"}
+    facts: dict[str, Any] = {"kind": stored.kind, "type": str(values.dtype)}
+    facts["shape"] = f"{shape} (rows x columns x channels)"
     facts["channels"] = f"{stored.channels}{' and opacity' if stored.alpha else ''}"
     facts["channels shown"] = " ".join(map(str, chosen_channels(stored, reading)))
     valid = np.ones(values.shape, bool) if values.dtype == np.bool_ else valid_of(values, stored.nodata)

@@ -1,4 +1,4 @@
-"""DICOM through `pydicom`: single and multi-frame, rescaled, with the file's own window, MONOCHROME1 turned to white on black."""
+"""DICOM through `pydicom`: single and multi-frame, rescaled, with the file's own window, MONOCHROME1 inverted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def read_dicom(path: Path, number: int) -> Raster:
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if number >= frames:
         raise ImageError(f"there is no frame {number}; the file has {frames}, from 0")
-    check_bytes((header.Rows, header.Columns, header.SamplesPerPixel), np.dtype(f"u{max(1, header.BitsAllocated // 8)}"))
+    dtype = np.dtype(f"u{max(1, header.BitsAllocated // 8)}")
+    check_bytes((header.Rows, header.Columns, header.SamplesPerPixel), dtype)
     from pydicom.pixels import apply_color_lut, apply_voi_lut, pixel_array
 
     try:

@@ -53,5 +53,5 @@ def copy_georeference(image_path: Path, mask_path: Path) -> bool:
                 else:
                     mask.crs, mask.transform = image.crs, image.transform
     except (RasterioError, OSError, ValueError) as error:
-        raise DataError(f"{mask_path}: the georeference of {image_path} cannot be copied ({one_line(error)})") from error
+        raise DataError(f"{mask_path}: cannot be georeferenced as {image_path} ({one_line(error)})") from error
     return True

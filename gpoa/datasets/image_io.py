@@ -4,7 +4,8 @@ Sizes are (H, W), upright: the EXIF orientation is applied to images and to mask
 viewer shows, and the "original size" of a photograph that a camera stored lying down is its size standing up.
 
 Pillow reads the everyday formats. TIFF, DICOM and NIfTI with other values than 8-bit colours come as a `Raster` from
-`tiff_io`, `dicom_io` and `nifti_io`; `raster` and `intensity` say how their values become 8 bits. Pages are counted from 0.
+`tiff_io`, `dicom_io` and `nifti_io`; `raster` and `intensity` say how their values become 8 bits.
+Pages are counted from 0.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def read_projection(path: Path, reading: ReadingConfig) -> Raster | np.ndarray:
             continue
         old, new = (one.values if isinstance(one, Raster) else one for one in (whole, page))
         if type(whole) is not type(page) or old.shape != new.shape:
-            raise ImageError(f"{path}: page {number} has another size or kind than page 0; --pages max needs equal ones")
+            raise ImageError(f"{path}: page {number} has another size or kind than page 0; max needs equal ones")
         largest = np.fmax(old, new) if old.dtype.kind == "f" else np.maximum(old, new)
         whole = replace(whole, values=largest) if isinstance(whole, Raster) else largest
     assert whole is not None
@@ -316,7 +317,7 @@ def _deep(picture: Image.Image) -> Raster | Image.Image:
 
 
 def stored_orientation(path: Path) -> int:
-    """The EXIF orientation that a file states for its pixels; 1, upright, where it states none or Pillow cannot open it."""
+    """The EXIF orientation that a file states; 1, upright, where it states none or Pillow cannot open it."""
     try:
         with _reading(path, ImageError) as picture:
             return _orientation(picture)
@@ -354,7 +355,7 @@ def _own_pixel_limit() -> Iterator[None]:
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 of a decoded picture; large ones are converted in strips, or their copies would fill the memory."""
+    """[H, W, 3] uint8 of a decoded picture; large ones are converted in strips, to save memory."""
     width, height = picture.size
     parts = list(strips((height, width)))
     if len(parts) == 1:

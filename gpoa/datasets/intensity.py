@@ -2,8 +2,8 @@
 
 The window runs from the smallest to the largest value, without three kinds of values:
 
-- nodata: NaN, infinities, finite values beyond 1e30, the value that the file names (GDAL's tag, DICOM's padding), or else a
-  negative lowest value that lies far below all others, as -9999 and -32768 do;
+- nodata: NaN, infinities, finite values beyond 1e30, the value that the file names (GDAL's tag, DICOM's padding), or
+  else a negative lowest value that lies far below all others, as -9999 and -32768 do;
 - outliers: values farther than a quarter of the range between the .1 and the 99.9 percentile outside that range, ...
 - ... unless four pixels in a square share them: a hot pixel is alone, the smallest object is not.
 

@@ -90,16 +90,16 @@ def chosen_pages(reading: ReadingConfig, count: int) -> list[int]:
 
 
 def with_run_window(reading: ReadingConfig, references: Iterable[Path], samples: Sequence[Sample]) -> ReadingConfig:
-    """The settings with the window of a whole run, where `intensity` is "run" and none is given; every image is read once.
+    """The settings with the window of a whole run, where `intensity` is "run" and none is given.
 
     Args:
         reading: the settings.
-        references: reference images.
+        references: reference images; every image is read once.
         samples: the targets, one a page.
 
     Returns:
-        `window` holds the smallest black and the largest white of all images of more than 8 bits: a pair for each channel
-        where all have equally many, else one pair. Images that cannot be read do not count.
+        `window` holds the smallest black and the largest white of all images of more than 8 bits: a pair for each
+        channel where all have equally many, else one pair. Images that cannot be read do not count.
     """
     if reading.intensity == "image" or reading.window:
         return reading
@@ -170,5 +170,6 @@ def _say(samples: Sequence[Sample], counts: Sequence[int], reading: ReadingConfi
     else:
         used = len(made) - (len(samples) - len(several))
         became = f"{used} of {total} pages are used"
-        became += " (--pages first|max|0 3 5-9 chooses)" if reading.pages == ("all",) else f" (--pages {' '.join(reading.pages)})"
+        asked = " ".join(reading.pages)
+        became += " (--pages first|max|0 3 5-9 chooses)" if asked == "all" else f" (--pages {asked})"
     say_once(f"{listed}; {became}")

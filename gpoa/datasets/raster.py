@@ -144,7 +144,8 @@ def windows_of(raster: Raster, reading: ReadingConfig) -> list[Window | None]:
         return [None] * len(chosen)
     if given:
         if len(given) not in (2, 2 * len(chosen)):
-            raise ImageError(f"--reading.window has {len(given)} values, the image {len(chosen)} channels; give 2 or 2 each")
+            shown = f"{len(chosen)} channels are shown"
+            raise ImageError(f"--reading.window has {len(given)} values, but {shown}; give 2 or 2 each")
         pairs = list(zip(given[::2], given[1::2]))
         return pairs if len(pairs) == len(chosen) else pairs * len(chosen)
     if raster.window is not None:

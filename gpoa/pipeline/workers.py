@@ -133,7 +133,8 @@ def run_parallel(job: Job, devices: Sequence[str], coco: Path | None = None, com
         KeyboardInterrupt: ctrl-C before the first worker was ready; later, the report says so.
     """
     prepare_folder(job.output)
-    shots = [load_shot(image, mask, job.config.reading) for image, mask in zip_shots(list(job.references), list(job.masks))]
+    pairs = zip_shots(list(job.references), list(job.masks))
+    shots = [load_shot(image, mask, job.config.reading) for image, mask in pairs]
     used = list(devices)[: len(job.samples)]
     crew = _Crew(job, used)
     report = crew.run()
