@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,6 +36,30 @@ def _check(*rules: tuple[bool, str]) -> None:
     broken = [text for holds, text in rules if not holds]
     if broken:
         raise ConfigError("; ".join(broken))
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    """How image files become 8-bit RGB."""
+
+    pages: tuple[str, ...] = ("all",)
+    """Of stacks and animations: all; first; max (maximum projection); or numbers from 0 and ranges of them: 0 3 5-9."""
+    channels: tuple[int, ...] = ()
+    """Channels, from 0, shown as grey (one) or red, green, blue (two, three); default: grey, or the first three."""
+    intensity: Literal["image", "run"] = "image"
+    """What becomes black and white in images of more than 8 bits. image: the smallest and largest value of each,
+    without outliers and nodata; run: those of all reference and target images of `gpoa run` together."""
+    window: tuple[float, ...] = ()
+    """These two values (or two for each channel) become black and white in images of more than 8 bits."""
+
+    def __post_init__(self) -> None:
+        words, window = " ".join(self.pages), " ".join(f"{value:g}" for value in self.window)
+        _check(
+            (bool(re.fullmatch(r"all|first|max|\d+(-\d+)?( \d+(-\d+)?)*", words)), f"--pages {words}: see its help"),
+            (len(self.channels) <= 3 and min(self.channels, default=0) >= 0, "--channels: up to three numbers from 0"),
+            (all(a < b for a, b in zip(self.window[::2], self.window[1::2])), f"--reading.window {window}: black first"),
+            (len(self.window) % 2 == 0, f"--reading.window {window}: two values a channel, black and white"),
+        )
 
 
 @dataclass(frozen=True)
@@ -436,6 +461,7 @@ class BenchmarkConfig:
 class GpoaConfig:
     """Everything that shapes a mask."""
 
+    reading: ReadingConfig = field(default_factory=ReadingConfig)
     models: ModelsConfig = field(default_factory=ModelsConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)

@@ -30,11 +30,13 @@ class Sample:
         stem: the name under which everything made from this image is stored.
         image_path: the image file.
         mask_path: its mask file, or None.
+        page: which page of the file, from 0; None is the file's only one, or its projection.
     """
 
     stem: str
     image_path: Path
     mask_path: Path | None = None
+    page: int | None = None
 
     @property
     def known_mask(self) -> Path:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpoa.cli.flags import check_flags, explain, flags_of, print_help
 
@@ -33,6 +33,25 @@ class CacheArgs:
     """Maximum size of the embedding cache in GB; the least recently used entries are removed."""
     off: bool = False
     """Disable the embedding cache."""
+
+
+@dataclass(frozen=True)
+class ReadingArgs:
+    """How image files are read."""
+
+    pages: tuple[str, ...] = ()
+    """Pages of stacks and animations: all, first, max (projection), or numbers from 0 such as 0 3 5-9 (same as
+    --reading.pages)."""
+    channels: tuple[int, ...] = ()
+    """Channels, from 0, shown as grey or as red, green, blue: 0, or 0 2 1 (same as --reading.channels)."""
+    intensity: Literal["image", "run"] | None = None
+    """Black and white of images of more than 8 bits: from each image, or from all images of the run (same as
+    --reading.intensity)."""
+
+    def applied(self, config: GpoaConfig) -> GpoaConfig:
+        """The config with the values of the flags that were given."""
+        given = {name: value for name, value in vars(self).items() if value}
+        return replace(config, reading=replace(config.reading, **given))
 
 
 def parse(kind: type[Args], verb: str, description: str, argv: Sequence[str], shown: Sequence[str] = ()) -> Args:

@@ -16,11 +16,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, print_masks, with_shortcuts
+from gpoa.cli.common import (
+    CacheArgs,
+    ReadingArgs,
+    build_segmenter,
+    finish,
+    open_cache,
+    parse,
+    print_masks,
+    with_shortcuts,
+)
 from gpoa.config import GpoaConfig, StrategyName
 from gpoa.datasets.options import CocoFile, CocoFormat, MaskOptions
 
@@ -54,6 +63,7 @@ class Args:
     """Prompt optimisation, none to skip it (same as --optimize.strategy)."""
     budget: int | None = None
     """Mask decoder calls per image (same as --optimize.budget)."""
+    reading: Annotated[ReadingArgs, tyro.conf.arg(name="")] = field(default_factory=ReadingArgs)
     processes: int = 1
     """Number of processes; each loads its own models and gets an equal share of the cores. Masks do not change."""
     devices: tuple[str, ...] = ()
@@ -62,6 +72,8 @@ class Args:
     """Write all masks to coco.json as well."""
     coco_format: CocoFormat = "polygon"
     """Segmentations in coco.json: polygons, which annotation tools edit, or run lengths (smaller for ragged masks)."""
+    masks: Literal["png", "tiff"] = "png"
+    """tiff: write masks_tiff/ as well, one file per image, page for page, georeferenced as the image is."""
     trace: bool = False
     """Write pictures and animations of the optimisation to traces/."""
     keep_reference: bool = False
@@ -75,7 +87,9 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns the exit status."""
     args = parse(Args, "run", __doc__, argv, SHOWN)
-    config = with_shortcuts(args.config, args.strategy, args.budget)
+    config = args.reading.applied(with_shortcuts(args.config, args.strategy, args.budget))
+    from gpoa.datasets.mask_stack import write_mask_tiffs
+    from gpoa.datasets.pages import expand_pages, with_run_window
     from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.outputs import prepare_folder
     from gpoa.pipeline.workers import Job, choose_devices, run_parallel
@@ -84,6 +98,8 @@ def main(argv: Sequence[str]) -> int:
     devices = choose_devices(args.processes, args.devices, config.models.device)
     print_masks(args.reference, args.mask, args.mask_options, args.json)
     targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
+    targets = replace(targets, samples=expand_pages(targets.samples, config.reading))
+    config = replace(config, reading=with_run_window(config.reading, args.reference, targets.samples))
     prepare_folder(args.output)
     coco = args.output / "coco.json"
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
@@ -97,8 +113,11 @@ def main(argv: Sequence[str]) -> int:
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
         report = _run_alone(args, alone, targets, coco_asked, command)
+    if args.masks == "tiff":
+        write_mask_tiffs(args.output / "masks", args.output / "masks_tiff", targets.samples)
     places = {"masks": args.output / "masks", "overlays": args.output / "overlays"}
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
+    places |= {"stacks": args.output / "masks_tiff"} if args.masks == "tiff" else {}
     return finish(report, places, args.json)
 
 

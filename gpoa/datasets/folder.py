@@ -19,7 +19,7 @@ from gpoa.errors import DataError
 from gpoa.types import Sample
 
 IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .jp2 .avif .pgm .ppm .pbm .pnm".split()
+    ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .jp2 .avif .pgm .ppm .pbm .pnm .dcm .dicom .ima .nii .heic .heif .hif".split()
 )
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "ground_truth", "gt")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.datasets.image_io import load_image
+from gpoa.config import ReadingConfig
+from gpoa.datasets.image_io import DEFAULT, load_image
 from gpoa.datasets.mask_io import foreground_of_array, read_foreground
 from gpoa.datasets.mask_remarks import describe_mask
 from gpoa.datasets.mask_values import Foreground
@@ -19,14 +20,14 @@ from gpoa.types import Sample, Size
 ImageLike = str | Path | np.ndarray
 
 
-def to_pixels(image: ImageLike) -> np.ndarray:
-    """The pixels of a path or an array, [H, W, 3] uint8.
+def to_pixels(image: ImageLike, reading: ReadingConfig = DEFAULT) -> np.ndarray:
+    """The pixels of a path (of its first page, or of the projection) or an array, [H, W, 3] uint8.
 
     Raises:
         ImageError: the file cannot be read, or the array is of another kind.
     """
     if not isinstance(image, np.ndarray):
-        return load_image(image)
+        return load_image(image, reading)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(f"image array is {image.dtype} {image.shape}; give [H, W, 3] uint8 RGB")
     return image
@@ -48,7 +49,9 @@ def zip_shots(
     return list(zip(images, labels))
 
 
-def load_shot(image: ImageLike, mask: ImageLike, options: MaskOptions = NO_OPTIONS) -> tuple[np.ndarray, np.ndarray]:
+def load_shot(
+    image: ImageLike, mask: ImageLike, options: MaskOptions = NO_OPTIONS, reading: ReadingConfig = DEFAULT
+) -> tuple[np.ndarray, np.ndarray]:
     """Loads one labelled example: ([H, W, 3] uint8, [H, W] bool).
 
     Args:
@@ -59,7 +62,7 @@ def load_shot(image: ImageLike, mask: ImageLike, options: MaskOptions = NO_OPTIO
     Raises:
         ImageError, MaskError: a file or an array cannot be used.
     """
-    pixels = to_pixels(image)
+    pixels = to_pixels(image, reading)
     return pixels, _foreground(mask, (pixels.shape[0], pixels.shape[1]), options).mask
 
 

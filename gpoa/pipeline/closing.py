@@ -14,6 +14,7 @@ from gpoa import __version__
 from gpoa.datasets.coco import write_coco
 from gpoa.datasets.folder import spaced
 from gpoa.datasets.mask_io import load_mask
+from gpoa.datasets.options import CocoFile
 from gpoa.errors import GpoaError
 from gpoa.pipeline.outputs import coco_names, leftovers, mask_path, overlay_path, save_picture
 from gpoa.pipeline.progress import Item, Report, some
@@ -31,7 +32,7 @@ def close_run(
     output: Path,
     samples: Sequence[Sample],
     report: Report,
-    coco: Path | None,
+    coco: CocoFile | Path | None,
     shots: Sequence[tuple[np.ndarray, np.ndarray]],
     facts: dict[str, Any] | None = None,
 ) -> None:
@@ -52,7 +53,8 @@ def close_run(
     parts: dict[str, Callable[[], None]] = {}
     parts["contact_sheet.jpg"] = lambda: _write_sheet(output, samples, report, shots)
     if coco is not None:
-        parts[coco.name] = lambda: _write_coco(output, samples, report, coco)
+        name = (coco.path if isinstance(coco, CocoFile) else coco).name
+        parts[name] = lambda: _write_coco(output, samples, report, coco)
     if facts is not None:
         parts["run.json"] = lambda: _write_run_file(output, report, facts)
     for name, write in parts.items():
@@ -86,7 +88,7 @@ def _write_sheet(
         save_picture(contact_sheet(tiles), output / "contact_sheet.jpg")
 
 
-def _write_coco(output: Path, samples: Sequence[Sample], report: Report, coco: Path) -> None:
+def _write_coco(output: Path, samples: Sequence[Sample], report: Report, coco: CocoFile | Path) -> None:
     """Writes all masks as one COCO file."""
     names = dict(zip(samples, coco_names(samples), strict=True))
     finished = _finished(samples, report)

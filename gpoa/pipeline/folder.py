@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from gpoa.config import LEARNED, to_dict
-from gpoa.datasets.image_io import load_image
+from gpoa.config import LEARNED, ReadingConfig, to_dict
 from gpoa.datasets.options import CocoFile
+from gpoa.datasets.pages import expand_pages, load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.datasets.targets import find_targets
 from gpoa.errors import DataError, GpoaError
@@ -93,12 +93,12 @@ def run_prompts(segmenter: ImagePipeline, targets: Any, output: Path) -> Report:
         DataError: no targets, or the folder cannot be written.
     """
     found = find_targets(targets)
-    samples = found.samples
+    samples = expand_pages(found.samples, segmenter.config.reading)
     prepare_folder(output)
     segmenter.save_reference(output / REFERENCE_FILE)
 
     def work(sample: Sample) -> Item:
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         record = segmenter.initial_prompts(image, sample.image_path.name)
         store_initial(output, sample.stem, image, record)
         return Item(sample.stem, record.status)
@@ -125,7 +125,7 @@ def run_optimize(
         DataError: no targets, or a folder cannot be used.
     """
     found = find_targets(targets)
-    samples = found.samples
+    samples = expand_pages(found.samples, segmenter.config.reading)
     prepare_folder(output)
     if (prompts / REFERENCE_FILE).is_file():
         segmenter.load_reference(prompts / REFERENCE_FILE)
@@ -137,7 +137,7 @@ def run_optimize(
 
     def work(sample: Sample) -> Item:
         record = read_prompts(prompts / f"{sample.stem}.json")
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         learn_once()
         improved, search = segmenter.optimize(image, record)
         if trace and search is not None:
@@ -182,12 +182,12 @@ def run_segment(
         DataError: no targets, or a folder cannot be used.
     """
     found = find_targets(targets)
-    samples = found.samples
+    samples = expand_pages(found.samples, segmenter.config.reading)
     check_apart(samples, output)
     prepare_folder(output)
 
     def work(sample: Sample) -> Item:
-        image = load_image(sample.image_path)
+        image = load_sample(sample, segmenter.config.reading)
         record = read_prompts(prompts / f"{sample.stem}.json")
         mask = segmenter.segment(image, record)
         store_mask(output, sample.stem, image, mask, record)
@@ -226,7 +226,7 @@ def run_folder(
         DataError: no targets, or the folder cannot be written.
     """
     found = find_targets(targets)
-    samples = found.samples
+    samples = expand_pages(found.samples, segmenter.config.reading)
     check_apart(samples, output)
     prepare_folder(output)
     facts = start_run(segmenter, output, keep_reference)
@@ -283,8 +283,8 @@ def work_through(
 
     def open_one(sample: Sample) -> _Opened:
         made_from = {"run": digest, "image": file_digest(sample.image_path)}
-        kept = _kept_item(output, sample, made_from, trace)
-        return _Opened(made_from, kept, None if kept is not None else load_image(sample.image_path))
+        kept = _kept_item(output, sample, made_from, trace, segmenter.config.reading)
+        return _Opened(made_from, kept, None if kept is not None else load_sample(sample, segmenter.config.reading))
 
     def encode(opened: Sequence[_Opened]) -> None:
         encode_ahead(segmenter, [one.image for one in opened if one.image is not None])
@@ -301,7 +301,9 @@ def work_through(
         return process(ahead, work, share.title, len(samples), share.tell)
 
 
-def _kept_item(output: Path, sample: Sample, made_from: dict[str, str], trace: bool) -> Item | None:
+def _kept_item(
+    output: Path, sample: Sample, made_from: dict[str, str], trace: bool, reading: ReadingConfig
+) -> Item | None:
     """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to be
     done, or its animation is asked for and missing.
     """
@@ -310,7 +312,7 @@ def _kept_item(output: Path, sample: Sample, made_from: dict[str, str], trace: b
     if kept is None or (trace and kept.status == "ok" and not trace_path(output, stem).is_file()):
         return None
     try:
-        complete_pictures(output, sample, kept)
+        complete_pictures(output, sample, kept, reading)
     except DataError:
         raise  # nothing can be written there
     except GpoaError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpoa.config import LEARNED
 from gpoa.datasets.folder import spaced
-from gpoa.datasets.image_io import load_image
+from gpoa.datasets.pages import load_sample
 from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.errors import GpoaError
 from gpoa.features.cache import image_digest
@@ -48,7 +48,7 @@ def learn_folder(
     places = spaced(len(samples), segmenter.config.graph.folder_images)
     start, masks = int(first * len(places)), {}
     order = [samples[place] for place in [*places[start:], *places[:start]]]
-    loaded = ((sample, _usable(sample, load_image, sample.image_path)) for sample in order)
+    loaded = ((sample, _usable(sample, load_sample, sample, segmenter.config.reading)) for sample in order)
     images = {sample: image for sample, image in loaded if image is not None}
     if segmenter.backbones.cache.folder is not None:  # what is kept in memory belongs to the images that are read ahead
         encode_ahead(segmenter, list(images.values()))

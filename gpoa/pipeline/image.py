@@ -18,6 +18,7 @@ import numpy as np
 
 from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName, digest
 from gpoa.datasets.options import NO_OPTIONS, MaskOptions
+from gpoa.datasets.pages import reading_parts
 from gpoa.datasets.prompt_file import PromptRecord, refuse_outside
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
@@ -166,7 +167,8 @@ class ImagePipeline:
             ImageError, MaskError: a file cannot be used.
             DataError: the numbers of images and masks differ.
         """
-        shots = [load_shot(image, mask, options) for image, mask in zip_shots(references, masks)]
+        reading = self.config.reading
+        shots = [load_shot(image, mask, options, reading) for image, mask in zip_shots(references, masks)]
         pairs = [(self.backbones.features(image), mask) for image, mask in shots]
         grid = pairs[0][0].grid_size
         tokens = np.concatenate([embedding_tokens(self.backbones.embedding(image), grid) for image, _ in shots])
@@ -209,7 +211,7 @@ class ImagePipeline:
             DataError: `fit` was not called.
         """
         name = "array" if isinstance(image, np.ndarray) else Path(image).name
-        pixels = to_pixels(image)
+        pixels = to_pixels(image, self.config.reading)
         initial = self.initial_prompts(pixels, name)
         optimized, search = self.optimize(pixels, initial)
         return Prediction(self.segment(pixels, optimized, search), initial, optimized, search)
@@ -394,9 +396,8 @@ class ImagePipeline:
     def prompt_digest(self) -> str:
         """Names everything that shapes the initial prompts of an image."""
         config = self.config
-        return digest(
-            self.fitted.digest, self.backbones.ids, config.matching, config.threshold, config.candidates, self._prior_digest
-        )
+        parts = [self.fitted.digest, self.backbones.ids, config.matching, config.threshold, config.candidates]
+        return digest(*parts, self._prior_digest, *reading_parts(config.reading))
 
     def run_digest(self) -> str:
         """Names everything that shapes the mask of an image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -12,9 +13,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gpoa.config import ReadingConfig
 from gpoa.datasets.folder import OWN_FOLDERS
-from gpoa.datasets.image_io import image_size, load_image
+from gpoa.datasets.image_io import image_size
 from gpoa.datasets.mask_io import load_mask, save_mask
+from gpoa.datasets.pages import load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.errors import DataError, GpoaError
 from gpoa.geometry import sam_input_size
@@ -120,13 +123,14 @@ def kept_record(output: Path, stem: str, made_from: dict[str, str]) -> PromptRec
     return record
 
 
-def complete_pictures(output: Path, sample: Sample, record: PromptRecord) -> None:
+def complete_pictures(output: Path, sample: Sample, record: PromptRecord, reading: ReadingConfig) -> None:
     """Draws the overlay and the picture of the initial prompts again, where an earlier run's are gone.
 
     Args:
         output: the run's output folder.
         sample: an image that `kept_record` knows.
         record: what that returned.
+        reading: how images are read.
 
     Raises:
         GpoaError: the image, its mask or its prompts cannot be read, or a picture cannot be written.
@@ -136,7 +140,7 @@ def complete_pictures(output: Path, sample: Sample, record: PromptRecord) -> Non
     points = initial / "pictures" / f"{sample.stem}.jpg"
     if overlay.is_file() and points.is_file():
         return
-    image = load_image(sample.image_path)
+    image = load_sample(sample, reading)
     if not overlay.is_file():
         mask = load_mask(mask_path(output, sample), (image.shape[0], image.shape[1]), allow_empty=True)
         save_picture(draw_overlay(image, mask, record.prompts), overlay)
@@ -160,10 +164,12 @@ def coco_names(samples: Sequence[Sample]) -> list[str]:
     """One `file_name` for each image of a COCO file, no two alike.
 
     Returns:
-        The file's name, after its place below the targets' folder where there is one; where that is not enough (two
+        The file's name (a page of a stack: its own, as the mask's), after its place below the targets' folder where there is one; where that is not enough (two
         target folders with equal names), the path below the folder that holds all targets.
     """
-    names = [str(PurePosixPath(sample.stem).parent / sample.image_path.name) for sample in samples]
+    pages = [sample.page is not None for sample in samples]
+    files = [f"{PurePosixPath(s.stem).name}{s.image_path.suffix}" if page else s.image_path.name for s, page in zip(samples, pages)]
+    names = [str(PurePosixPath(sample.stem).parent / file) for sample, file in zip(samples, files)]
     if len(set(names)) == len(names):
         return names
     paths = [sample.image_path.resolve() for sample in samples]
@@ -186,4 +192,11 @@ def overlay_path(output: Path, sample: Sample) -> Path:
 
 def file_digest(path: Path) -> str:
     """32 hexadecimal digits over a file's bytes."""
+    state = path.stat()
+    return _digest_once(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_once(path: Path, size: int, changed: int) -> str:
+    """The digest of a file in a state; the many pages of a stack ask for the same."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

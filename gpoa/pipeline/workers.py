@@ -149,7 +149,7 @@ def run_parallel(
     check_apart(job.samples, job.output)
     prepare_folder(job.output)
     pairs = zip_shots(list(job.references), list(job.masks))
-    shots = [load_shot(image, mask, job.mask_options) for image, mask in pairs]
+    shots = [load_shot(image, mask, job.mask_options, job.config.reading) for image, mask in pairs]
     used = list(devices)[: len(job.samples)]
     crew = _Crew(job, used)
     report = crew.run()

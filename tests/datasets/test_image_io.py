@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from gpoa.datasets import image_io
+from gpoa.config import ReadingConfig
+from gpoa.datasets import image_io, intensity, raster
 from gpoa.datasets.image_io import image_size, load_image
 from gpoa.datasets.mask_io import load_mask
 from gpoa.errors import ImageError, MaskError
@@ -67,7 +73,6 @@ def test_load_image_stretches_deep_grey(tmp_path: Path, values: np.ndarray, name
 
 def test_load_image_big_endian_tiff(tmp_path: Path) -> None:
     """I;16B."""
-    tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 300]], dtype=">u2"), byteorder=">")
     assert load_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 255]
 
@@ -158,13 +163,79 @@ def test_bad_image_has_no_size(tmp_path: Path, kind: str) -> None:
     one_line(info, path)
 
 
-def test_unreadable_float64_tiff_names_the_remedy(tmp_path: Path) -> None:
-    """Pillow has no such mode."""
-    tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4)))
-    with pytest.raises(ImageError, match="save it as PNG") as info:
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "f2", "f4", "f8"])
+def test_every_number_type_is_stretched(tmp_path: Path, dtype: str) -> None:
+    """Pillow knows few of them; int8 does not wrap."""
+    low = 0 if dtype.startswith("u") else -60
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[low, low + 40, low + 80]] * 2, dtype), photometric="minisblack")
+    assert load_image(tmp_path / "a.tif")[1].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+
+
+def test_complex_values_are_refused(tmp_path: Path) -> None:
+    """They have no single intensity."""
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 4), np.complex64))
+    with pytest.raises(ImageError, match="complex64 cannot be shown; store magnitude") as info:
         load_image(tmp_path / "a.tif")
     one_line(info, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_16_bit_colour_of_12_bit_values_is_not_black(tmp_path: Path, name: str) -> None:
+    """Pillow keeps the upper 8 bits, which are nearly nothing here; the three colours share one window."""
+    values = np.zeros((2, 3, 3), np.uint16)
+    values[0] = [[4095, 0, 0], [0, 2047, 0], [0, 0, 1024]]
+    write_deep(tmp_path / name, values)
+    assert load_image(tmp_path / name)[0].tolist() == [[255, 0, 0], [0, 127, 0], [0, 0, 64]]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_16_bit_colour_with_alpha_lies_on_white(tmp_path: Path, name: str) -> None:
+    """Opaque, a fifth, and nothing of black."""
+    values = np.zeros((1, 3, 4), np.uint16)
+    values[0, :, 3] = [65535, 13107, 0]
+    write_deep(tmp_path / name, values)
+    assert load_image(tmp_path / name)[0, :, 0].tolist() == [0, 204, 255]
+
+
+def write_deep(path: Path, values: np.ndarray) -> None:
+    """16-bit colour, with alpha where there are four channels."""
+    if path.suffix == ".tif":
+        extra = {"extrasamples": ["unassalpha"]} if values.shape[2] == 4 else {}
+        tifffile.imwrite(path, values, photometric="rgb", **extra)
+        return
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 6 if channels == 4 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks:
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(content)
+
+
+def test_large_transparent_image_needs_little_memory(tmp_path: Path) -> None:
+    """Decoded it takes 4 bytes a pixel and as RGB 3 more; in one piece its copies took 26."""
+    side = 5000
+    path = store(tmp_path / "a.png", Image.new("RGBA", (side, side), (10, 20, 30, 0)), compress_level=1)
+    code = (
+        "import resource, sys; from gpoa.datasets.image_io import load_image; import scipy, PIL.PngImagePlugin\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "image = load_image(sys.argv[1])\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / image.shape[0] / image.shape[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert float(done.stdout) < 14, done.stderr
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P", "CMYK", "RGB", "1"])
+def test_strips_give_what_one_piece_gives(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "RGBA").convert("RGB") if mode in ("P", "CMYK") else Image.fromarray(noise, "RGBA")
+    path = store(tmp_path / "a.tif", picture.convert(mode))
+    whole = load_image(path)
+    monkeypatch.setattr(intensity, "STRIP", 14)
+    assert (load_image(path) == whole).all()
 
 
 def test_large_image_without_warning(tmp_path: Path) -> None:
@@ -190,3 +261,39 @@ def test_too_large_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(ImageError, match=r"3x2 \(width x height\) is more than 5 pixels; scale") as info:
             read(path)
         one_line(info, path)
+
+
+def test_heic(tmp_path: Path) -> None:
+    """Of an iPhone; lossy, so nearly."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 40))).save(tmp_path / "a.heic")
+    image = load_image(tmp_path / "a.heic")
+    assert image.shape == (48, 64, 3) and np.abs(image.astype(int) - (200, 40, 40)).max() < 8
+
+
+def test_heic_without_its_package_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypnone")
+    with pytest.raises(ImageError, match=r"HEIC needs .*pillow-heif; run: pip install 'gpoa\[science\]'") as info:
+        load_image(tmp_path / "a.heic")
+    one_line(info, tmp_path / "a.heic")
+
+
+def test_channels_of_an_8_bit_picture(tmp_path: Path) -> None:
+    """Blue alone as grey; red and blue exchanged; a fourth there is not."""
+    path = store(tmp_path / "a.png", Image.new("RGB", (3, 2), (1, 2, 3)))
+    assert (load_image(path, ReadingConfig(channels=(2,))) == 3).all()
+    assert (load_image(path, ReadingConfig(channels=(2, 1, 0))) == (3, 2, 1)).all()
+    with pytest.raises(ImageError, match="--channels 3: the image has 3 channels") as info:
+        load_image(path, ReadingConfig(channels=(3,)))
+    one_line(info, path)
+
+
+def test_a_page_that_takes_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its decoded size, not by its pixels."""
+    monkeypatch.setattr(raster, "MAX_BYTES", 1 << 10)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40)))
+    with pytest.raises(ImageError, match="one page of 30x40 float64 values takes .* GB, more .*; scale it") as info:
+        load_image(tmp_path / "a.tif")
+    one_line(info, tmp_path / "a.tif")

@@ -75,8 +75,9 @@ def test_what_is_there_is_neither_read_nor_encoded(folder: Path, monkeypatch: py
     _run(folder, "out", Accelerator, monkeypatch)
     (folder / "out" / "masks" / "3.png").unlink()
     Accelerator.encoded.clear()
-    read, honest = [], gpoa.pipeline.folder.load_image
-    monkeypatch.setattr(gpoa.pipeline.folder, "load_image", lambda path: read.append(path.name) or honest(path))
+    read, honest = [], gpoa.pipeline.folder.load_sample
+    spy = lambda sample, reading: read.append(sample.image_path.name) or honest(sample, reading)  # noqa: E731
+    monkeypatch.setattr(gpoa.pipeline.folder, "load_sample", spy)
     report = _run(folder, "out", Accelerator, monkeypatch)
     assert [item.status for item in report.items] == ["kept", "kept", "kept", "ok", "kept"]
     assert read == ["3.png"] and [len(group) for group in Accelerator.encoded] == [1]
