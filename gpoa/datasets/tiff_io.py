@@ -1,7 +1,8 @@
 """TIFF of every kind through `tifffile`: BigTIFF, tiled, planar or interleaved, OME and ImageJ stacks, any numbers.
 
 A page is one plane of rows and columns with all its channels; the axes of time, depth, position and the like are
-pages in the order of the file. 8-bit colour, palette, CMYK and YCbCr pages are left to Pillow, which knows what they look like.
+pages in the order of the file. 8-bit colour, palette, CMYK and YCbCr pages are left to Pillow,
+which knows what they look like.
 """
 
 from __future__ import annotations
