@@ -19,7 +19,7 @@ MatcherName = Literal["nearest", "margin", "soft-knn", "ridge", "prior"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
 StrategyName = Literal[
-    "auto", "none", "random", "best-of-n", "greedy", "posterior", "agent", "agent-search", "quality"
+    "auto", "none", "prior", "posterior", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"
 ]
 LEARNED = ("agent", "agent-search", "quality")
 """Strategies that need a trained policy."""
@@ -148,9 +148,13 @@ class ThresholdConfig:
     presence: float = 0.55
     """Report the object as absent if the best patches of a target are less similar to the reference's foreground than this
     (cosine similarity); -1 disables the check."""
+    sureness: float = 0.6
+    """matching.method prior: not absent, whatever the similarity, if the prior's probabilities where it sees the object are
+    at least this on average; above 1 leaves the decision to the similarity."""
 
     def __post_init__(self) -> None:
         _check(
+            (0 <= self.sureness, f"--threshold.sureness {self.sureness}: 0 or more"),
             (0 <= self.otsu_share <= 1, f"--threshold.otsu-share {self.otsu_share}: from 0 to 1"),
             (-1 <= self.presence <= 1, f"--threshold.presence {self.presence}: from -1 to 1"),
         )

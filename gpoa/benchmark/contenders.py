@@ -15,7 +15,7 @@ import numpy as np
 
 from gpoa.baselines.base import Answer, FrozenModels, full_mask
 from gpoa.baselines.registry import BASELINES, features_config
-from gpoa.config import LEARNED, GpoaConfig, StrategyName
+from gpoa.config import LEARNED, GpoaConfig, MatcherName, StrategyName
 from gpoa.errors import ConfigError
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.backbones import Backbones
@@ -33,15 +33,20 @@ class OurMethod:
         strategy: how prompts are improved.
         title: in tables.
         description: one line.
+        matching: how target patches are scored; None is what the config says.
     """
 
     strategy: StrategyName
     title: str
     description: str
+    matching: MatcherName | None = None
 
 
 OURS: dict[str, OurMethod] = {
-    "gpoa": OurMethod("auto", "gpoa", "what `gpoa run` does: agent-search with the quality head, where a policy fits"),
+    "gpoa": OurMethod("auto", "gpoa", "what `gpoa run` does: a list of prompt sets and the prior's own mask, judged by the prior"),
+    "gpoa-prior": OurMethod("prior", "gpoa prior", "the mask of the learned prior alone, no decoder call"),
+    "gpoa-ridge": OurMethod("agent-search", "gpoa 0.1", "ridge map and graph agent, the default before the prior", "ridge"),
+    "gpoa-ridge-start": OurMethod("none", "gpoa 0.1 start", "the ridge map's prompts in one call", "ridge"),
     "gpoa-start": OurMethod("none", "gpoa start", "the initial prompts in one call, no agent"),
     "gpoa-agent": OurMethod("agent", "gpoa agent", "the sequential agent, until it stops"),
     "gpoa-quality": OurMethod("quality", "gpoa quality", "a fixed list of sets, chosen from by the quality head"),
@@ -207,6 +212,9 @@ def build_contender(name: str, config: GpoaConfig, cache: EmbeddingCache | None,
     """
     check_methods([name])
     if name in OURS:
+        method = OURS[name].matching
+        if method is not None:
+            config = replace(config, matching=replace(config.matching, method=method))
         return Ours(OURS[name].strategy, config, cache, seed)
     return Peer(name, config, cache, seed)
 

@@ -19,7 +19,8 @@ from gpoa.errors import DataError
 from gpoa.types import Sample
 
 IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .jp2 .avif .pgm .ppm .pbm .pnm .dcm .dicom .ima .nii .heic .heif .hif".split()
+    ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .jp2 .avif .pgm .ppm .pbm .pnm "
+    ".dcm .dicom .ima .nii .nii.gz .heic .heif .hif".split()
 )
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "ground_truth", "gt")
@@ -82,7 +83,7 @@ def list_images(folder: Path | str) -> list[Path]:
 
 def is_image(path: Path) -> bool:
     """Whether a file's suffix says that it is an image; a dangling link counts, so that it is reported, not lost."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+    return path.name.lower().endswith(tuple(IMAGE_SUFFIXES)) and not path.is_dir()
 
 
 def is_output(folder: Path) -> bool:

@@ -174,6 +174,8 @@ def _parse(plain: dict[str, Any], folder: Path) -> PromptRecord:
     coords = _points(plain["point_coords"])
     labels = _labels(plain["point_labels"], len(coords))
     score_map, mask_prompt = _read_arrays(plain, folder)
+    if plain.get("mask_output") == DENSE_OUTPUT and mask_prompt is None:
+        raise ValueError("mask_output 4 is the mask prompt itself, but there is none")
     prompts = PointPrompts(
         point_coords=coords,
         point_labels=labels,
@@ -276,8 +278,6 @@ def _read_arrays(plain: dict[str, Any], folder: Path) -> tuple[ScoreMap | None, 
         mask_prompt = arrays["mask_prompt"].astype(np.float32)
         if mask_prompt.shape != (256, 256) or not np.isfinite(mask_prompt).all():
             raise ValueError(f"mask_prompt must be finite and (256, 256), not {mask_prompt.shape}")
-    if plain.get("mask_output") == DENSE_OUTPUT and mask_prompt is None:
-        raise ValueError("mask_output 4 is the mask prompt itself, but there is none")
     return score_map, mask_prompt
 
 

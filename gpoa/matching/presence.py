@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpoa.matching.reference import Reference
+from gpoa.types import ScoreMap
 
 BEST_PATCHES = 32
 
@@ -28,3 +29,18 @@ def presence(reference: Reference, tokens: np.ndarray) -> float:
     nearest = (tokens @ foreground.T).max(axis=1)
     count = min(BEST_PATCHES, len(foreground), len(nearest))
     return float(np.partition(nearest, -count)[-count:].mean())
+
+
+def sureness(score_map: ScoreMap) -> float:
+    """How sure the prior is of what it calls foreground.
+
+    Args:
+        score_map: of the target.
+
+    Returns:
+        The mean probability of a pixel, weighted by the probability itself, in [0, 1]; 0 for a map that is not the prior's.
+    """
+    if score_map.detail is None:
+        return 0.0
+    probability = 1 / (1 + np.exp(-score_map.detail))
+    return float((probability * probability).sum() / max(float(probability.sum()), 1e-6))

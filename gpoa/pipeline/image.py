@@ -27,7 +27,7 @@ from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.geometry import logits_to_patches
 from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.nearest import forward_matches
-from gpoa.matching.presence import presence
+from gpoa.matching.presence import presence, sureness
 from gpoa.matching.prior.maps import MIDDLE
 from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
@@ -36,13 +36,13 @@ from gpoa.pipeline.backbones import Backbones
 from gpoa.pipeline.prompting import Prompter, on_grid
 from gpoa.pipeline.reference import Fitted, fit_prior_reference, fit_reference, read_reference, write_reference
 from gpoa.search.judges import Evidence, make_judge
-from gpoa.search.posterior import Posterior, choose_by_posterior, prompt_sets
+from gpoa.search.posterior import choose_by_posterior, prior_itself, prompt_sets
 from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import PointPrompts
+from gpoa.types import PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.matching.prior.model import Prior
@@ -265,7 +265,9 @@ class ImagePipeline:
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
         candidates, prompts = self.prompter.prompts(score_map, features, matches)
         similarity = presence(fitted.reference, features.tokens)
-        present = not prompts.is_empty and similarity >= config.threshold.presence
+        alike = similarity >= config.threshold.presence
+        # A similarity alone misses grey copies of colour images and tiny objects, of which the prior may be sure.
+        present = not prompts.is_empty and (alike or sureness(score_map) >= config.threshold.sureness)
         return PromptRecord(
             image=name,
             original_size=(image.shape[0], image.shape[1]),
@@ -301,6 +303,8 @@ class ImagePipeline:
         settings = self.config.optimize
         if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
+        if self.strategy == "prior":
+            return self._take_prior(image, record)
         if self.strategy == "posterior":
             return self._choose_by_posterior(image, record)
         embedding = self.backbones.embedding(image)
@@ -327,24 +331,36 @@ class ImagePipeline:
             provenance={**record.provenance, **how},
         )
 
-    def _choose_by_posterior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """Decodes the fixed list of sets and keeps the mask that the prior expects most of."""
+    def _take_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
+        """The prior's own mask, without the segmenter."""
+        score_map = self._detailed(image, record)
+        own = prior_itself(record.prompts, score_map, (image.shape[0], image.shape[1]))
+        return self._improved(record, own, {"decoder_calls": 0}), Optimized(own, [own])
+
+    def _detailed(self, image: np.ndarray, record: PromptRecord) -> ScoreMap:
+        """The record's score map, which must come from the prior."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
         if score_map.detail is None:
             raise PromptError(
                 f"{record.image}: these prompts were not made with the prior; make them again with `gpoa prompts`, or choose "
                 "another --optimize.strategy"
             )
+        return score_map
+
+    def _choose_by_posterior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
+        """Decodes the fixed list of sets and keeps the mask that the prior expects most of."""
+        score_map = self._detailed(image, record)
         settings, size = self.config.optimize, (image.shape[0], image.shape[1])
         embedding = self.backbones.embedding(image)
         result = choose_by_posterior(
             prompt_sets(record.prompts, score_map, size, self.config.candidates.prior_gain),
             lambda sets: self.backbones.segmenter.decode(embedding, sets, all_outputs=True),
-            Posterior.of(score_map, size),
+            score_map,
+            size,
             settings.budget,
         )
         facts = {
-            "decoder_calls": len({id(trial.prompts.point_coords) for trial in result.trials}),
+            "decoder_calls": sum(trial.prompts.mask_output == 0 for trial in result.trials),
             "start_score": round(result.trials[0].score, 5),
         }
         return self._improved(record, result.best, facts), result

@@ -23,7 +23,7 @@ from gpoa.runtime.checkpointing import load_checkpoint, save_checkpoint
 
 OBSERVED = ("features", "matching", "threshold", "candidates", "graph")
 """Sections of the config that shape what a policy sees."""
-IGNORED = {"threshold": ("presence",)}
+IGNORED = {"threshold": ("presence", "sureness")}
 """Fields of those sections that do not."""
 
 

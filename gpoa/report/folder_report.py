@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from gpoa import __version__
+from gpoa.config import ReadingConfig
 from gpoa.datasets.folder import find_samples, match_stems
-from gpoa.datasets.image_io import load_image
 from gpoa.datasets.mask_io import load_mask
+from gpoa.datasets.pages import expand_pages, load_sample
 from gpoa.datasets.prompt_file import read_prompts
 from gpoa.errors import GpoaError
 from gpoa.evaluation.evaluator import Row, Summary
@@ -103,7 +104,7 @@ def _cases(
     if not wanted:  # neither scores nor confidences to choose by
         wanted = dict.fromkeys(row["image"] for row in rows[: 3 * count])
     by_name = {row.image: row for row in summary.all_rows}
-    samples, names = find_samples(images), list(wanted)
+    samples, names = expand_pages(find_samples(images), ReadingConfig()), list(wanted)
     pairs = match_stems(names, [sample.stem for sample in samples])
     truths = {} if truth is None else {source.stem: source for source in find_masks(truth, coco=True)}
     found = []
@@ -113,7 +114,7 @@ def _cases(
             logger.warning("%s: no picture of it in %s", name, images)
             continue
         try:
-            image = load_image(samples[pairs[place]].image_path)
+            image = load_sample(samples[pairs[place]], ReadingConfig())
             mask = load_mask(row.prediction, image.shape[:2], allow_empty=True)
             true_mask = truths[name].read().mask if name in truths else None
         except (GpoaError, OSError) as error:

@@ -71,6 +71,10 @@ class JudgeWeights:
     prior: float = 0.0
 
 
+WEIGHTS = JudgeWeights(expected=0.83, sam=0.17, prior=0.1)
+"""Fitted on validation classes; see the prior's card."""
+
+
 def prompt_sets(
     start: PointPrompts, score_map: ScoreMap, original_size: Size, gain: float
 ) -> Iterator[tuple[str, PointPrompts]]:
@@ -96,9 +100,10 @@ def prompt_sets(
 def choose_by_posterior(
     sets: Iterator[tuple[str, PointPrompts]],
     decode: DecodeAll,
-    posterior: Posterior,
+    score_map: ScoreMap,
+    original_size: Size,
     budget: int,
-    weights: JudgeWeights = JudgeWeights(),
+    weights: JudgeWeights = WEIGHTS,
     margin: float = 0.0,
 ) -> Optimized:
     """Decodes prompt sets and keeps the mask with the highest score; the prior's own mask takes part.
@@ -106,7 +111,8 @@ def choose_by_posterior(
     Args:
         sets: (name, prompts), the initial set first.
         decode: the segmenter on this image.
-        posterior: probabilities of the same image.
+        score_map: log odds of the same image.
+        original_size: (H, W).
         budget: decoder calls.
         weights: how scores are made.
         margin: the start is left only for a score that is higher by more than this.
@@ -114,22 +120,36 @@ def choose_by_posterior(
     Returns:
         The best trial and all trials, one a mask; the first is the start.
     """
+    posterior = Posterior.of(score_map, original_size)
     trials: list[Trial] = []
     seen: set[tuple] = set()
-    calls = 0
     for name, prompts in sets:
-        if calls == budget:
+        if len(seen) == budget:
             break
         if prompts.is_empty or fingerprint(prompts) in seen:
             continue
         seen.add(fingerprint(prompts))
         trials += _judged(name, prompts, decode([prompts]), posterior, weights)
-        calls += 1
-    start = trials[0].prompts
-    if start.mask_prompt is not None:
-        trials.append(_prior_itself(start, posterior, weights))
-    best = max(trials, key=lambda trial: trial.score)
-    return Optimized(best if best.score > trials[0].score + margin else trials[0], trials)
+    own = prior_itself(trials[0].prompts, score_map, original_size, weights)
+    best = max([*trials, own], key=lambda trial: trial.score)
+    return Optimized(best if best.score > trials[0].score + margin else trials[0], [*trials, own])
+
+
+def prior_itself(
+    start: PointPrompts, score_map: ScoreMap, original_size: Size, weights: JudgeWeights = WEIGHTS
+) -> Trial:
+    """The prior's own mask, which no decoder made, as a trial.
+
+    Args:
+        start: the initial set, whose points are kept for the picture.
+        score_map: log odds.
+        original_size: (H, W).
+        weights: how scores are made.
+    """
+    logits = to_mask_prompt(score_map, original_size, 1.0)
+    mean = float(Posterior.of(score_map, original_size).expected_iou(logits[None] > 0)[0])
+    score = float(np.clip(weights.constant + weights.expected * mean + weights.prior, 0, 1))
+    return Trial("prior", replace(start, mask_prompt=logits, mask_output=DENSE_OUTPUT), logits, mean, score)
 
 
 def _judged(
@@ -146,12 +166,3 @@ def _judged(
         named = name if output == 0 else f"{name}, output {output}"
         trials.append(Trial(named, replace(prompts, mask_output=output), one, float(iou), score))
     return trials
-
-
-def _prior_itself(start: PointPrompts, posterior: Posterior, weights: JudgeWeights) -> Trial:
-    """The trial whose mask is the prior's."""
-    logits = start.mask_prompt
-    assert logits is not None
-    mean = posterior.expected_iou(logits[None] > 0)[0]
-    score = float(np.clip(weights.constant + weights.expected * mean + weights.prior, 0, 1))
-    return Trial("prior", replace(start, mask_output=DENSE_OUTPUT), logits, score, score)

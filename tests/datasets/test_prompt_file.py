@@ -100,7 +100,7 @@ def test_coordinates_survive_to_a_thousandth(thousandths: list[tuple[int, int]])
     xy = (np.array(thousandths, np.float64).reshape(-1, 2) / 1000).astype(np.float32)
     prompts = PointPrompts(xy, np.ones(len(xy), np.int64))
     with tempfile.TemporaryDirectory() as folder:
-        write_prompts(Path(folder) / "a.json", PromptRecord("a.png", (4000, 3999), prompts))
+        write_prompts(Path(folder) / "a.json", PromptRecord("a.png", (4001, 4001), prompts))
         found = read_prompts(Path(folder) / "a.json").prompts.point_coords
     np.testing.assert_allclose(found, xy, atol=1e-3)
 

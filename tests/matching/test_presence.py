@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpoa.matching.presence import presence
+from gpoa.matching.presence import presence, sureness
 from gpoa.matching.reference import Reference
+from gpoa.types import ScoreMap
 from tests.matching.builders import on_circle
 
 
@@ -34,3 +35,12 @@ def test_presence(foreground: list[float], targets: list[float], expected: float
 def test_the_object_itself_is_present() -> None:
     reference = Reference(on_circle(*range(0, 80, 2)), np.array([1] * 35 + [0] * 5, np.float32))
     assert presence(reference, reference.tokens) == pytest.approx(1.0)
+
+
+def test_sureness_by_hand() -> None:
+    """One pixel of p = .8 and three of .2 among certain background: (.64 + .12) / (.8 + .6)."""
+    detail = np.full((256, 256), -60.0, dtype=np.float32)
+    detail[0, 0], detail[1, :3] = np.log(4), -np.log(4)
+    values = np.zeros((64, 64), dtype=np.float32)
+    assert sureness(ScoreMap(values, 0.0, 1.0, detail)) == pytest.approx(0.76 / 1.4, abs=1e-4)
+    assert sureness(ScoreMap(values, 0.0, 1.0)) == 0.0

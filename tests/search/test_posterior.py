@@ -60,9 +60,10 @@ def _decode(right: str):
 
 def test_keeps_the_mask_that_is_expected_to_fit() -> None:
     decode, calls = _decode("points")
-    dense = np.full((256, 256), -20.0, dtype=np.float32)  # the prior's own mask is empty here
+    dense = np.full((256, 256), -20.0, dtype=np.float32)
+    weights = JudgeWeights(prior=-0.5)  # the prior, which is right here, holds back
     result = choose_by_posterior(
-        prompt_sets(_start(dense), _score_map(), SIZE, 1.5), decode, Posterior.of(_score_map(), SIZE), budget=2
+        prompt_sets(_start(dense), _score_map(), SIZE, 1.5), decode, _score_map(), SIZE, 2, weights
     )
     assert result.best.name == "points only, output 2" and result.best.prompts.mask_output == 2
     assert len(calls) == 2 and len(result.trials) == 2 * 4 + 1 and result.trials[0].name == "start"
@@ -70,13 +71,11 @@ def test_keeps_the_mask_that_is_expected_to_fit() -> None:
 
 
 def test_the_prior_itself_takes_part() -> None:
-    decode, _ = _decode("never")
-    dense = np.where(_score_map().detail > 0, 20.0, -20.0).astype(np.float32)
-    sets = [("start", _start(dense))]
-    posterior = Posterior.of(_score_map(), SIZE)
-    result = choose_by_posterior(iter(sets), lambda s: _wrong(), posterior, budget=1)
+    sets = [("start", _start(None))]
+    result = choose_by_posterior(iter(sets), lambda s: _wrong(), _score_map(), SIZE, 1)
     assert result.best.name == "prior" and result.best.prompts.mask_output == DENSE_OUTPUT
-    timid = choose_by_posterior(iter(sets), lambda s: _wrong(), posterior, budget=1, weights=JudgeWeights(prior=-2.0))
+    assert (result.best.logits > 0).sum() == 64 * 64
+    timid = choose_by_posterior(iter(sets), lambda s: _wrong(), _score_map(), SIZE, 1, JudgeWeights(prior=-2.0))
     assert timid.best.name != "prior"
 
 
@@ -86,12 +85,11 @@ def _wrong() -> MaskPrediction:
 
 def test_budget_and_empty_sets() -> None:
     decode, calls = _decode("points")
-    choose_by_posterior(prompt_sets(_start(None), _score_map(), SIZE, 1.5), decode, Posterior.of(_score_map(), SIZE), 3)
+    choose_by_posterior(prompt_sets(_start(None), _score_map(), SIZE, 1.5), decode, _score_map(), SIZE, 3)
     assert len(calls) == 3 and all(not one.is_empty for one in calls)
 
 
 def test_margin_protects_the_start() -> None:
     decode, _ = _decode("points")
-    posterior = Posterior.of(_score_map(), SIZE)
     sets = prompt_sets(_start(None), _score_map(), SIZE, 1.5)
-    assert choose_by_posterior(sets, decode, posterior, 4, margin=1.5).best.name == "start"
+    assert choose_by_posterior(sets, decode, _score_map(), SIZE, 4, margin=1.5).best.name == "start"
