@@ -108,11 +108,7 @@ def find_prior(said: str | None) -> Path:
         if not path.is_file():
             raise ModelError(f"--matching.prior {said}: no such file; train one with `gpoa train prior`")
         return path
-    path = Path(__file__).resolve().parents[2] / "checkpoints" / PRIOR_NAME
-    if not path.is_file():
-        raise ModelError(f"{path}: the trained prior is missing; train one with `gpoa train prior`, or take "
-                         "--matching.method ridge")
-    return path
+    return shipped(PRIOR_NAME)
 
 
 def model_path(name: str, root: Path) -> Path:
