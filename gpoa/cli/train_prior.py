@@ -41,7 +41,9 @@ class Args:
     validation: float = 0.15
     """Share of the sets that validate."""
     resume: bool = False
-    """Go on from last.pt in the run's folder."""
+    """Resume from last.pt in the output folder."""
+    start_from: Path | None = None
+    """Begin with the weights of this prior instead of random ones."""
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     train: PriorTrainConfig = field(default_factory=PriorTrainConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
@@ -63,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     for _ in tqdm(run.prepare(), total=len(run.pairs.pairs), unit="pair", disable=quiet):
         pass
     with tqdm(total=args.train.updates, unit="update", disable=quiet) as bar:
-        for scalars in run.train(args.resume):
+        for scalars in run.train(args.resume, args.start_from):
             bar.update()
             if "eval/iou" in scalars:
                 iou, mixture = scalars["eval/iou"], scalars["eval/mixture"]

@@ -20,7 +20,7 @@ from torch import Tensor
 from gpoa import __version__
 from gpoa.config import PriorTrainConfig
 from gpoa.datasets.classes import LabelledClass
-from gpoa.matching.prior.model import PriorCard, save_prior
+from gpoa.matching.prior.model import PriorCard, load_prior, save_prior
 from gpoa.matching.prior.network import PriorNetwork
 from gpoa.matching.prior.training import PriorTrainer
 from gpoa.pipeline.backbones import Backbones
@@ -138,11 +138,12 @@ class PriorRun:
         """Computes the maps that are missing; yields after each pair."""
         return self.pairs.fill(self.backbones)
 
-    def train(self, resume: bool = False) -> Iterator[dict[str, float]]:
+    def train(self, resume: bool = False, start_from: Path | None = None) -> Iterator[dict[str, float]]:
         """Trains; yields scalars after each update, and writes `last.pt` and `prior.pt` now and then and at the end.
 
         Args:
             resume: go on from `last.pt` in the run's folder.
+            start_from: a prior whose weights this run begins with (a second cycle of the learning rate).
 
         Raises:
             DataError: no pair can be used.
@@ -153,6 +154,8 @@ class PriorRun:
         trainer = PriorTrainer(training, self.config)
         if resume:
             trainer.resume(self.folder / "last.pt")
+        elif start_from is not None:
+            trainer.start_from(load_prior(start_from).network)
         metrics = MetricLogger(self.folder, (), asdict(self.config), from_step=trainer.step)
         try:
             while trainer.step < self.config.updates:

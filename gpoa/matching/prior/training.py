@@ -174,6 +174,11 @@ class PriorTrainer:
         self.rng = np.random.default_rng(config.seed)
         self.step = 0
 
+    def start_from(self, network: PriorNetwork) -> None:
+        """Begins with the weights of a network of the same sizes."""
+        for one in (self.network, self.mean):
+            one.load_state_dict(network.state_dict())
+
     def update(self) -> Losses:
         """One step of the optimiser on one batch."""
         for group in self.optimizer.param_groups:
