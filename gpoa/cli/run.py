@@ -86,7 +86,8 @@ def main(argv: Sequence[str]) -> int:
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
     command = shlex.join(["gpoa", "run", *argv])
     if len(devices) > 1 and len(samples) > 1:
-        job = Job(config, open_cache(args.cache), args.reference, args.mask, samples, args.output, args.trace, args.mask_options)
+        shots = (args.reference, args.mask)
+        job = Job(config, open_cache(args.cache), *shots, samples, args.output, args.trace, args.mask_options)
         report = run_parallel(job, devices, coco_asked, command)
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
