@@ -105,10 +105,9 @@ def main(argv: Sequence[str]) -> int:
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
     command = shlex.join(["gpoa", "run", *argv])
     if len(devices) > 1 and len(targets.samples) > 1:
-        job = Job(
-            config, open_cache(args.cache), args.reference, args.mask, targets.samples, args.output, args.trace,
-            mask_options=args.mask_options, notes=targets.notes, keep_reference=args.keep_reference,
-        )
+        given = (args.reference, args.mask, targets.samples, args.output, args.trace)
+        said = {"mask_options": args.mask_options, "notes": targets.notes, "keep_reference": args.keep_reference}
+        job = Job(config, open_cache(args.cache), *given, **said)
         report = run_parallel(job, devices, coco_asked, command)
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))

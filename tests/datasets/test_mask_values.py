@@ -118,8 +118,9 @@ def test_label() -> None:
     """Exactly the label, in grey values, palette indices and RGB of three equal channels."""
     grey = np.array([[0, 1, 2, 255]], np.uint8)
     assert foreground_of(Image.fromarray(grey), MaskOptions(label=2)).mask.tolist() == [bits("0010")]
-    assert foreground_of(Image.fromarray(np.repeat(grey[..., None], 3, 2)), MaskOptions(label=255)).mask.tolist() == [bits("0001")]
-    assert foreground_of(palette_picture([0, 1, 255], {1: RED, 255: CREAM}), MaskOptions(label=255)).mask.tolist() == [bits("001")]
+    void, colours = MaskOptions(label=255), Image.fromarray(np.repeat(grey[..., None], 3, 2))
+    assert foreground_of(colours, void).mask.tolist() == [bits("0001")]
+    assert foreground_of(palette_picture([0, 1, 255], {1: RED, 255: CREAM}), void).mask.tolist() == [bits("001")]
     assert foreground_of(Image.fromarray(grey.astype(np.uint16)), MaskOptions(label=1)).mask.tolist() == [bits("0100")]
 
 
