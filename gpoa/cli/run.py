@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 
 SHOWN = (
-    "reference", "mask", "targets", "output", "recursive", "strategy", "budget", "processes", "devices", "coco", "trace", "json"
-)  # fmt: skip
+    *("reference", "mask", "targets", "output", "recursive", "strategy", "budget"),
+    *("processes", "devices", "coco", "trace", "json"),
+)
 """The options that `-h` prints."""
 
 

@@ -1,11 +1,11 @@
 """Masks as one COCO json file, and its run-length encoding; `gpoa.datasets.polygons` makes the polygons.
 
-Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels from the image's upper left edge.
+Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels
+from the image's upper left edge.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from gpoa.datasets.options import CocoFile
 from gpoa.datasets.polygons import mask_to_polygons
-from gpoa.runtime.atomic import write_atomic
+from gpoa.runtime.atomic import encode_json, write_atomic
 
 
 def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:
@@ -96,7 +96,7 @@ def write_coco(
         "annotations": annotations,
         "categories": [{"id": 1, "name": category, "supercategory": ""}],
     }
-    write_atomic(file.path, json.dumps(content, ensure_ascii=False).encode("utf-8"))
+    write_atomic(file.path, encode_json(content))
 
 
 def _annotation(number: int, image_id: int, mask: np.ndarray, segmentation: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from gpoa.datasets.coco import rle_to_mask
-from gpoa.datasets.folder import MASK_FOLDERS, find_samples, list_images, unique_stems
+from gpoa.datasets.folder import MASK_FOLDERS, find_samples, unique_stems
 from gpoa.datasets.mask_io import LOSSY_FORMATS, load_mask
 from gpoa.datasets.mask_values import VOID, label_values
 from gpoa.datasets.polygons import polygons_to_mask
@@ -123,7 +123,8 @@ def find_masks(path: Path | str, coco: bool = False) -> list[MaskSource]:
     if path.is_file():
         wanted = "a folder of masks or a COCO .json file" if coco else "a folder of masks"
         raise DataError(f"{path}: is a file, but {wanted} is expected")
-    return [MaskSource(sample.stem, sample.image_path) for sample in find_samples(list_images(mask_folder(path)))]
+    samples = find_samples(mask_folder(path), recursive=True)  # a run with --recursive mirrors its targets' folders
+    return [MaskSource(sample.stem, sample.image_path) for sample in samples]
 
 
 def mask_folder(folder: Path) -> Path:

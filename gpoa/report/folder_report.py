@@ -104,7 +104,7 @@ def _cases(
     if not wanted:  # neither scores nor confidences to choose by
         wanted = dict.fromkeys(row["image"] for row in rows[: 3 * count])
     by_name = {row.image: row for row in summary.all_rows}
-    samples, names = expand_pages(find_samples(images), ReadingConfig()), list(wanted)
+    samples, names = expand_pages(find_samples(images, recursive=True), ReadingConfig()), list(wanted)
     pairs = match_stems(names, [sample.stem for sample in samples])
     truths = {} if truth is None else {source.stem: source for source in find_masks(truth, coco=True)}
     found = []
