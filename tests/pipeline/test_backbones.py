@@ -21,6 +21,7 @@ from gpoa.runtime.memory import Batches
 from gpoa.runtime.precision import full_id
 from gpoa.segmenters.mobile_sam import MobileSam
 from gpoa.segmenters.sam2 import Sam2
+from gpoa.segmenters.segmenter import PromptableSegmenter
 from gpoa.types import ImageEmbedding, PatchFeatures
 
 IMAGE = np.zeros((20, 30, 3), dtype=np.uint8)
@@ -49,7 +50,7 @@ def _folder(root: Path) -> Path:
 
 def test_a_folder_of_the_user_is_recognised_by_what_it_holds(tmp_path: Path):
     backbones = _build(tmp_path, segmenter=str(_folder(tmp_path)))
-    assert isinstance(backbones.segmenter, MobileSam) and backbones.segmenter.folder == tmp_path / "mine"
+    assert isinstance(backbones.segmenter.backend, MobileSam) and backbones.segmenter.backend.folder == tmp_path / "mine"
 
 
 def test_an_adapter_changes_the_name_of_the_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -77,12 +78,12 @@ def test_precision_reaches_the_decoder_or_is_refused(tmp_path: Path):
 def test_all_that_a_decoder_needs_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     calls = []
 
-    def encode(self: MobileSam, image: np.ndarray) -> ImageEmbedding:
+    def encode(self: PromptableSegmenter, image: np.ndarray) -> ImageEmbedding:
         calls.append(image)
         extras = {"high": torch.full((1, 2, 4, 4), 0.5)}
         return ImageEmbedding(torch.ones(1, 256, 64, 64), (683, 1024), image.shape[:2], extras)
 
-    monkeypatch.setattr(MobileSam, "encode", encode)
+    monkeypatch.setattr(PromptableSegmenter, "encode", encode)
     folder = _folder(tmp_path)
     for _ in range(2):
         embedding = _build(tmp_path, segmenter=str(folder)).embedding(IMAGE)
@@ -209,7 +210,7 @@ def test_names_without_the_type(tmp_path: Path):
     ]
     for one in made:
         one.extractor = _Encoder("vit@448/12" + "-bf16" * (one is made[1]))
-    assert isinstance(made[0].segmenter, Sam2)
+    assert isinstance(made[0].segmenter.backend, Sam2)
     assert made[1].ids["features"] == "vit@448/12-bf16-32" and made[1].ids["segmenter"].endswith("-bf16")
     assert {role: full_id(name) for role, name in made[1].ids.items()} == made[0].ids
 
