@@ -97,7 +97,7 @@ def test_every_field_has_help() -> None:
 
     for node in ast.parse(inspect.getsource(gpoa.config)).body:
         if isinstance(node, ast.ClassDef) and node.name not in ("GpoaConfig",):
-            for field, after in zip(node.body, [*node.body[1:], None]):
+            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign):
                     said = isinstance(after, ast.Expr) and isinstance(getattr(after.value, "value", None), str)
                     assert said, f"{node.name}.{ast.unparse(field.target)} has no help"

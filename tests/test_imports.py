@@ -36,7 +36,7 @@ ORDER = (
 )
 FLOOR = {room: number for number, row in enumerate(ORDER) for room in row}
 # "gpoa" is the package's own __init__: everybody may read the version; the names in it are for the type checker.
-LOOSE_FILES = {"README.md", "__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "config.py", "py.typed"}
+LOOSE_FILES = {"README.md", "__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "py.typed"}
 HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub", "skimage"}
 # These are networks and their training: whoever loads them wants torch.
 TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "runtime/checkpointing.py",

@@ -72,16 +72,18 @@ def split_classes(
     """
     if split is not None:
         lists = read_split(split, train_list)
-        parts = tuple([one for one in classes if one.name in lists[key]] for key in ("train", "held_out"))
-        if not parts[0] or not parts[1]:
+        train, held = ([one for one in classes if one.name in lists[key]] for key in ("train", "held_out"))
+        if not train or not held:
             raise DataError(f"{split}: its lists train and held_out must both name classes of the data folder")
-        return parts
+        return train, held
     if len(classes) >= HELD_OUT_EVERY:
         held = [one for place, one in enumerate(classes) if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
         return [one for one in classes if one not in held], held
     cuts = [max(2, len(one.samples) * 2 // 3) for one in classes]
-    train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts)]
-    held = [LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts)]
+    train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts, strict=True)]
+    held = [
+        LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts, strict=True)
+    ]
     return train, [one for one in held if len(one.samples) > 1] or train
 
 
@@ -104,7 +106,7 @@ def load_many(
     """
     if splits and len(splits) != len(folders):
         raise DataError(f"{len(folders)} data folders but {len(splits)} split files; give one for each, or none")
-    lists = [read_list(path, name) for path in splits] or [None] * len(folders)
+    lists: list[list[str] | None] = [read_list(path, name) for path in splits] if splits else [None] * len(folders)
     parts = [load_classes(folder, names, limit) for folder, names in zip(folders, lists, strict=True)]
     known = Counter(one.name for part in parts for one in part)
     return [

@@ -318,7 +318,7 @@ def _expand_tree(path: Path) -> list[tuple[Path, Path | None, str]]:
     folder = meant_folder(path)
     if folder is None:
         return [(path, None, "")]
-    found = [
+    found: list[tuple[Path, Path | None, str]] = [
         (image, None, "" if part == folder else part.relative_to(folder).as_posix())
         for part in (folder, *folders_below(folder))
         for image in images_in(part)

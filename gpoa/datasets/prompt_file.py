@@ -72,7 +72,7 @@ def write_prompts(path: Path, record: PromptRecord) -> None:
     Raises:
         DataError: the folder cannot be written.
     """
-    arrays = _arrays(record)
+    arrays: dict[str, Any] = _arrays(record)
     array_path = path.with_name(path.name[: -len(".json")] + ".npz")
     if arrays:
         content = io.BytesIO()
@@ -252,7 +252,7 @@ def _optional(plain: dict[str, Any], name: str, dtype: type, count: int) -> np.n
     """One value for each point, where the file has them."""
     if plain.get(name) is None:
         return None
-    values = np.asarray(plain[name], dtype=dtype)
+    values: np.ndarray = np.asarray(plain[name], dtype=dtype)
     if values.shape != (count,):
         raise ValueError(f"{count} points but {name} of shape {values.shape}")
     return values

@@ -322,6 +322,7 @@ def _kept_item(
 
 def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
     """Prompts, optimises and segments one image, and writes its files."""
+    assert opened.image is not None, "read where nothing was kept"
     image = opened.image
     initial = segmenter.initial_prompts(image, sample.image_path.name)
     optimized, search = segmenter.optimize(image, initial)

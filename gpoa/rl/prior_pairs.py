@@ -218,6 +218,7 @@ class ClassPairs:
 def _load(sample: Sample, shots: dict[Sample, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask of a sample; those of the latest reference's pairs are kept."""
     if sample not in shots:
+        assert sample.mask_path is not None, "training samples have masks"
         image = load_image(sample.image_path)
         shots[sample] = image, load_mask(sample.mask_path, (image.shape[0], image.shape[1]), allow_empty=True)
     return shots[sample]
