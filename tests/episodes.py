@@ -61,7 +61,8 @@ def make_nodes(config: GraphConfig = CONFIG, dense: bool = True, folder: bool = 
 
 
 def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:
-    """The dense prompt, or discs around the positives, cut at the negatives; outputs 1 to 3 are larger, smaller, inverse."""
+    """The dense prompt, or discs around the positives, cut at the negatives; outputs 1 to 3 are larger, smaller,
+    inverse."""
     y, x = np.mgrid[0:256, 0:256]
     masks = []
     for prompts in sets:

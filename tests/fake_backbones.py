@@ -1,4 +1,5 @@
-"""Stand-ins for the two models, so that everything around them is tested fast: colours as tokens, the dense prompt as mask."""
+"""Stand-ins for the two models, so that everything around them is tested fast: colours as tokens, the dense prompt as
+mask."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 import gpoa
 
 PACKAGE = Path(gpoa.__file__).parent
-# The house from the ground up: a module may import from its own room and from the rows below it (above it in this list),
-# never from its neighbours in the row.
+# The house from the ground up: a module may import from its own room and from the rows below it (above it in this
+# list), never from its neighbours in the row.
 ORDER = (
     ("types", "errors"),
     ("geometry", "config"),

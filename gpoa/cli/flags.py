@@ -113,7 +113,8 @@ def check_flags(prog: str, flags: Sequence[Flag], argv: Sequence[str]) -> None:
 
 
 def nearest(name: str, known: Sequence[str], prog: str) -> str:
-    """A question for a mistyped option: the one of that name in some section, else the one that is spelled most alike."""
+    """A question for a mistyped option: the one of that name in some section, else the one that is spelled most
+    alike."""
     near = [one for one in known if one.split(".")[-1] == name]
     near += difflib.get_close_matches(name, [*dict.fromkeys(sorted(known, key=len))], 1, 0.6)
     near += [one for one in known if difflib.SequenceMatcher(None, one.split(".")[-1], name).ratio() > 0.8]

@@ -38,20 +38,21 @@ class ModelsConfig:
     """Which frozen models are used, and where they run."""
 
     features: str = "dinov2-small"
-    """Feature model: a name from `gpoa models list`; a local folder or a Hugging Face repository (owner/name) with a vision
-    transformer in the transformers format; or "segmenter", which reuses the segmenter's image embedding."""
+    """Feature model: a name from `gpoa models list`; a local folder or a Hugging Face repository (owner/name) with a
+    vision transformer in the transformers format; or "segmenter", which reuses the segmenter's image embedding."""
     segmenter: str = "mobile_sam"
     """Segmentation model: a name from `gpoa models list`."""
     device: str = "auto"
     """Device: auto (CUDA if available, else CPU), cpu, cuda, cuda:1, mps."""
     precision: PrecisionName = "float32"
-    """Precision of the mask decoder. float32 reproduces the model's original masks; bfloat16 (recent CPUs, GPUs) and float16
-    (GPUs) can be faster and change masks slightly; auto times them on first use and remembers the fastest."""
+    """Precision of the mask decoder. float32 reproduces the model's original masks; bfloat16 (recent CPUs, GPUs) and
+    float16 (GPUs) can be faster and change masks slightly; auto times them on first use and remembers the fastest."""
     encoder_precision: PrecisionName = "float32"
-    """Precision of the image encoders. bfloat16 and float16 (GPUs) change features and masks slightly; auto: bfloat16 on
-    CUDA, the faster of float32 and bfloat16 (timed on first use) on recent CPUs, float32 elsewhere."""
+    """Precision of the image encoders. bfloat16 and float16 (GPUs) change features and masks slightly; auto: bfloat16
+    on CUDA, the faster of float32 and bfloat16 (timed on first use) on recent CPUs, float32 elsewhere."""
     checkpoints: str | None = None
-    """Folder with the model weights; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's cache."""
+    """Folder with the model weights; default: $GPOA_CHECKPOINTS, else ./checkpoints if it exists, else the user's
+    cache."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class FeaturesConfig:
     layers: tuple[int, ...] = (9, 12)
     """Transformer layers whose tokens are concatenated, counted from 1 (DINOv2 S and B have 12, L has 24, g has 40)."""
     tiles: int | None = None
-    """For small objects in large images: split each image into n x n tiles, each resized to the model's input size, at n^2
-    times the cost. Default: the whole image at once, as the bundled policy was trained."""
+    """For small objects in large images: split each image into n x n tiles, each resized to the model's input size, at
+    n^2 times the cost. Default: the whole image at once, as the bundled policy was trained."""
 
     def __post_init__(self) -> None:
         if self.tiles == 1:  # one name for one behaviour, or a policy trained with the one would refuse the other

@@ -12,10 +12,10 @@ class MatchingConfig:
     """How target patches are compared with the reference."""
 
     method: MatcherName = "prior"
-    """How target patches are scored. nearest: forward nearest neighbour (GPOA); margin: mean similarity to the 5 closest
-    foreground patches minus that to the 5 closest background patches; soft-knn: softmax-weighted reference mask; ridge:
-    class-balanced linear classifier; prior: a trained network that predicts the probability of every pixel from how target
-    and reference compare."""
+    """How target patches are scored. nearest: forward nearest neighbour (GPOA); margin: mean similarity to the 5
+    closest foreground patches minus that to the 5 closest background patches; soft-knn: softmax-weighted reference
+    mask; ridge: class-balanced linear classifier; prior: a trained network that predicts the probability of every pixel
+    from how target and reference compare."""
     prior: str | None = None
     """prior: the network's file; default: the one that comes with gpoa."""
     cycle_check: bool = False
@@ -41,18 +41,18 @@ class ThresholdConfig:
     """Where foreground begins on the score map."""
 
     method: ThresholdName = "blend"
-    """Threshold on the score map. fixed: `value`; otsu: Otsu's threshold of each target; reference: the threshold that best
-    segments the reference; blend: weighted mean of otsu and reference."""
+    """Threshold on the score map. fixed: `value`; otsu: Otsu's threshold of each target; reference: the threshold that
+    best segments the reference; blend: weighted mean of otsu and reference."""
     otsu_share: float = 0.75
     """blend: weight of Otsu's threshold, 0 to 1."""
     value: float = 0.0
     """fixed: the threshold, on the matcher's score scale."""
     presence: float = 0.55
-    """Report the object as absent if the best patches of a target are less similar to the reference's foreground than this
-    (cosine similarity); -1 disables the check."""
+    """Report the object as absent if the best patches of a target are less similar to the reference's foreground than
+    this (cosine similarity); -1 disables the check."""
     sureness: float = 0.6
-    """matching.method prior: not absent, whatever the similarity, if the prior's probabilities where it sees the object are
-    at least this on average; above 1 leaves the decision to the similarity."""
+    """matching.method prior: not absent, whatever the similarity, if the prior's probabilities where it sees the object
+    are at least this on average; above 1 leaves the decision to the similarity."""
 
     def __post_init__(self) -> None:
         check(

@@ -13,11 +13,11 @@ class OptimizeConfig:
     """How a prompt set is improved without ground truth."""
 
     strategy: StrategyName = "auto"
-    """Prompt optimisation. auto: agent-search if a trained policy fits the models and settings, else none; none: keep the
-    initial prompts; random: a random subset (the released GPOA optimiser); best-of-n: the best of several prompt sets;
-    greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops; agent-search:
-    try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets. The last three pick
-    the best set with the trained quality head and adapt to the other images of the folder."""
+    """Prompt optimisation. auto: agent-search if a trained policy fits the models and settings, else none; none: keep
+    the initial prompts; random: a random subset (the released GPOA optimiser); best-of-n: the best of several prompt
+    sets; greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops;
+    agent-search: try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets. The
+    last three pick the best set with the trained quality head and adapt to the other images of the folder."""
     policy: str | None = None
     """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one."""
     budget: int = 8
@@ -41,10 +41,11 @@ class SegmentConfig:
     """How prompts become a mask."""
 
     mode: Literal["joint", "components"] = "joint"
-    """joint: one decoder call with all prompts; components: one call per connected component, and the union of the masks."""
+    """joint: one decoder call with all prompts; components: one call per connected component, and the union of the
+    masks."""
     multimask: MultimaskName = "single"
-    """Which of SAM's outputs to use. single: the single-mask output (suits many prompts); best: of its three masks, the one
-    with the highest predicted IoU; largest: the largest of the three."""
+    """Which of SAM's outputs to use. single: the single-mask output (suits many prompts); best: of its three masks, the
+    one with the highest predicted IoU; largest: the largest of the three."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class GraphConfig:
     """Which nodes the prompt graph has."""
 
     levels: tuple[float, ...] = (-0.6, -0.3, 0.0, 0.3, 0.6, 1.0)
-    """Thresholds of the dense prompts, in standard deviations of the score map relative to its own threshold; must include
-    0."""
+    """Thresholds of the dense prompts, in standard deviations of the score map relative to its own threshold; must
+    include 0."""
     always_dense: bool = True
     """Offer dense prompts even if the initial prompts have none."""
     box: bool = True

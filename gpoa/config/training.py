@@ -40,8 +40,8 @@ class TrainConfig:
     algorithm: AlgorithmName = "rloo"
     """rloo: REINFORCE with a leave-one-out baseline; ppo: clipped objective with action masking; dqn: double DQN."""
     reward: RewardName = "iou"
-    """Reward per step: the change in iou, in dice-boundary (mean of Dice and boundary IoU), or in the GPOA paper's graph
-    measure (graph), which needs no ground truth (the quality head still does)."""
+    """Reward per step: the change in iou, in dice-boundary (mean of Dice and boundary IoU), or in the GPOA paper's
+    graph measure (graph), which needs no ground truth (the quality head still does)."""
     updates: int = 100
     """Number of network updates."""
     episodes: int = 8

@@ -1,4 +1,5 @@
-"""Classes of images with masks, from which an agent is trained: one folder a class, and a split into train and held out."""
+"""Classes of images with masks, from which an agent is trained: one folder a class, and a split into train and held
+out."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def load_classes(data: Path, names: Sequence[str] | None = None, limit: int = 0)
     """Finds the classes below a folder.
 
     Args:
-        data: holds `<class>/images` and `<class>/masks` at any depth, or projects with `reference_image`, `target_image`
-            and `target_mask`.
+        data: holds `<class>/images` and `<class>/masks` at any depth, or projects with `reference_image`,
+            `target_image` and `target_mask`.
         names: classes to use, relative to `data`; None is all.
         limit: images of a class, at most, evenly spaced by name; 0 is all.
 
@@ -61,8 +62,8 @@ def split_classes(
     Args:
         classes: all of them.
         train_list: the list of the split file to train on.
-        split: a JSON file with that list and the list `held_out`; without one every fourth class is held out, or, of fewer
-            than four classes, the last third of the images of each.
+        split: a JSON file with that list and the list `held_out`; without one every fourth class is held out, or, of
+            fewer than four classes, the last third of the images of each.
 
     Returns:
         (training classes, held-out classes).

@@ -1,6 +1,7 @@
 """Masks as one COCO json file, and its run-length encoding; `gpoa.datasets.polygons` makes the polygons.
 
-Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels from the image's upper left edge.
+Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) in pixels from the image's upper left
+edge.
 """
 
 from __future__ import annotations

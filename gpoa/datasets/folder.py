@@ -1,7 +1,7 @@
 """Folders of images and masks as samples.
 
-Every sample's stem is unique, also on file systems that ignore case, so that `<stem>.json` and `<stem>.png` made from two
-images never overwrite each other: of `a.png` and `a.jpg`, both get their suffix into the stem, `a_png` and `a_jpg`.
+Every sample's stem is unique, also on file systems that ignore case, so that `<stem>.json` and `<stem>.png` made from
+two images never overwrite each other: of `a.png` and `a.jpg`, both get their suffix into the stem, `a_png` and `a_jpg`.
 """
 
 from __future__ import annotations

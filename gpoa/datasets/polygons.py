@@ -1,11 +1,12 @@
 """Masks as polygons along the pixel edges, and back, without loss.
 
-A polygon is a flat list [x0, y0, x1, y1, ...] of pixel corners: the pixel in column 2 of row 1 is [2, 1, 3, 1, 3, 2, 2, 2].
-COCO's decoder (`rleFrPoly` of pycocotools) asks of each pixel centre whether it lies inside, and all edges run half a pixel
-away from the centres, so decoding gives back the mask exactly.
+A polygon is a flat list [x0, y0, x1, y1, ...] of pixel corners: the pixel in column 2 of row 1 is [2, 1, 3, 1, 3, 2, 2,
+2]. COCO's decoder (`rleFrPoly` of pycocotools) asks of each pixel centre whether it lies inside, and all edges run half
+a pixel away from the centres, so decoding gives back the mask exactly.
 
-Pixels that touch at a corner only belong to different parts, so that no polygon crosses itself. A list of polygons is their
-union and cannot say "without": a part with holes is cut by vertical lines through the holes until no piece has one.
+Pixels that touch at a corner only belong to different parts, so that no polygon crosses itself. A list of polygons is
+their union and cannot say "without": a part with holes is cut by vertical lines through the holes until no piece has
+one.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@
     status             "ok" or "absent"
     provenance         models, digest of the config, reference, strategy
 
-`<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its `threshold`
-and `scale`, and, from the learned prior, `detail` [256, 256] float16 log odds over the whole image.
+`<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its
+`threshold` and `scale`, and, from the learned prior, `detail` [256, 256] float16 log odds over the whole image.
 """
 
 from __future__ import annotations

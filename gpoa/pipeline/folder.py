@@ -1,4 +1,5 @@
-"""The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing done.
+"""The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing
+done.
 
 `targets` is a file, a folder, several of both, or what `find_targets` made of them.
 
@@ -304,8 +305,8 @@ def work_through(
 def _kept_item(
     output: Path, sample: Sample, made_from: dict[str, str], trace: bool, reading: ReadingConfig
 ) -> Item | None:
-    """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to be
-    done, or its animation is asked for and missing.
+    """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to
+    be done, or its animation is asked for and missing.
     """
     stem = sample.stem
     kept = kept_record(output, stem, made_from)

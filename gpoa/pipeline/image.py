@@ -3,8 +3,8 @@
     reference + mask --fit--> matcher
     target --initial_prompts--> PromptRecord --optimize--> PromptRecord --segment--> mask
 
-`gpoa.pipeline.folder` runs these stages over folders, `gpoa.pipeline.one_shot` is what Python users call. Legend: sizes are
-(H, W), points are (x, y).
+`gpoa.pipeline.folder` runs these stages over folders, `gpoa.pipeline.one_shot` is what Python users call. Legend: sizes
+are (H, W), points are (x, y).
 """
 
 from __future__ import annotations
@@ -227,11 +227,12 @@ class ImagePipeline:
         return logits_to_patches(logits, size, features.grid_size).reshape(-1)
 
     def learn_folder(self, first_masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> ImagePipeline:
-        """Learns from first masks of other images of the folder, for the learned strategies; see `gpoa.matching.folder`.
+        """Learns from first masks of other images of the folder, for the learned strategies; see
+        `gpoa.matching.folder`.
 
         Args:
-            first_masks: (image [H, W, 3] uint8 RGB, what `first_mask` returned for it); masks that cover nothing are passed
-                over.
+            first_masks: (image [H, W, 3] uint8 RGB, what `first_mask` returned for it); masks that cover nothing are
+                passed over.
 
         Returns:
             The pipeline itself.

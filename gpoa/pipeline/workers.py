@@ -45,8 +45,8 @@ logger = logging.getLogger(__name__)
 GRACE = 4.0
 """Seconds that a worker has to end after it was told to."""
 STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
-"""The parent's word to a worker to end at once. Not SIGTERM, SIGHUP or SIGINT: batch systems, service managers and terminals
-send these to every process of a run, and the parent alone decides.
+"""The parent's word to a worker to end at once. Not SIGTERM, SIGHUP or SIGINT: batch systems, service managers and
+terminals send these to every process of a run, and the parent alone decides.
 """
 
 

@@ -1,7 +1,7 @@
 """The report of one folder of masks, without other methods to compare with: plain words. Each function returns HTML.
 
-Legend: `known` are merged rows that have an IoU (`gpoa.report.data.scored`). A row counts as there where its mask could be
-compared; the others (missing, unreadable, of another size) have the worst scores.
+Legend: `known` are merged rows that have an IoU (`gpoa.report.data.scored`). A row counts as there where its mask could
+be compared; the others (missing, unreadable, of another size) have the worst scores.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The relational maps that the prior's network reads.
 
-No feature channel is among them: cosines, regression outputs and distances between the target and the reference only, so that
-one network serves classes and backbones that it never saw. What depends on the reference alone is computed once.
+No feature channel is among them: cosines, regression outputs and distances between the target and the reference only,
+so that one network serves classes and backbones that it never saw. What depends on the reference alone is computed
+once.
 
-Legend: `P` target patches, `R` reference patches, `D` feature width; COARSE 32, MIDDLE 64, FINE 256 cells a side, every grid
-covering the whole image.
+Legend: `P` target patches, `R` reference patches, `D` feature width; COARSE 32, MIDDLE 64, FINE 256 cells a side, every
+grid covering the whole image.
 """
 
 from __future__ import annotations
@@ -217,7 +218,8 @@ def _pixels_with_threshold(
 
 
 def _standardised(values: np.ndarray, own: float) -> np.ndarray:
-    """Scores as deviations from their threshold: three quarters Otsu's on the target, one quarter the reference's own."""
+    """Scores as deviations from their threshold: three quarters Otsu's on the target, one quarter the reference's
+    own."""
     threshold = OTSU_SHARE * otsu_threshold(values) + (1 - OTSU_SHARE) * own
     return ((values - threshold) / max(float(values.std()), 1e-6)).astype(np.float32)
 
