@@ -137,7 +137,9 @@ def explain(prog: str, flags: Sequence[Flag], message: str) -> ConfigError:
         value = value or re.search(r"could not convert string to float: '([^']*)'()()", text)
         said = next(filter(None, value.groups()), "") if value else ""
         words = {"N": "a whole number", "X": "a number"}
-        return ConfigError(f"{' '.join([f'--{flag.name}', said]).strip()}: expected {words.get(flag.values, flag.values)}")
+        return ConfigError(
+            f"{' '.join([f'--{flag.name}', said]).strip()}: expected {words.get(flag.values, flag.values)}"
+        )
     stray = re.search(r"Unrecognized options: (.*?) (?:Perhaps|For full)", text)
     if stray is not None:
         return ConfigError(f"unexpected argument {stray[1]}; `{prog} -h` explains")

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 
 SHOWN = (
-    "reference", "mask", "targets", "output", "recursive", "strategy", "budget", "processes", "devices", "coco", "trace", "json"
+    "reference", "mask", "targets", "output", "recursive", "strategy", "budget", "processes", "devices", "coco",
+    "trace", "json",
 )  # fmt: skip
 """The options that `-h` prints."""
 

@@ -25,10 +25,11 @@ class ReadingConfig:
 
     def __post_init__(self) -> None:
         words, window = " ".join(self.pages), " ".join(f"{value:g}" for value in self.window)
+        pairs = zip(self.window[::2], self.window[1::2], strict=False)  # an odd number is refused below
         check(
             (bool(re.fullmatch(r"all|first|max|\d+(-\d+)?( \d+(-\d+)?)*", words)), f"--pages {words}: see its help"),
             (len(self.channels) <= 3 and min(self.channels, default=0) >= 0, "--channels: up to three numbers from 0"),
-            (all(a < b for a, b in zip(self.window[::2], self.window[1::2])), f"--reading.window {window}: black first"),
+            (all(black < white for black, white in pairs), f"--reading.window {window}: black first"),
             (len(self.window) % 2 == 0, f"--reading.window {window}: two values a channel, black and white"),
         )
 

@@ -56,7 +56,7 @@ class ThresholdConfig:
 
     def __post_init__(self) -> None:
         check(
-            (0 <= self.sureness, f"--threshold.sureness {self.sureness}: 0 or more"),
+            (self.sureness >= 0, f"--threshold.sureness {self.sureness}: 0 or more"),
             (0 <= self.otsu_share <= 1, f"--threshold.otsu-share {self.otsu_share}: from 0 to 1"),
             (-1 <= self.presence <= 1, f"--threshold.presence {self.presence}: from -1 to 1"),
         )

@@ -101,7 +101,10 @@ class TrainConfig:
         check(
             (self.updates >= 1, f"--train.updates {self.updates}: at least 1"),
             (self.episodes >= 1, f"--train.episodes {self.episodes}: at least 1"),
-            (self.rollouts >= 2 or self.algorithm != "rloo", f"--train.rollouts {self.rollouts}: rloo needs at least 2"),
+            (
+                self.rollouts >= 2 or self.algorithm != "rloo",
+                f"--train.rollouts {self.rollouts}: rloo needs at least 2",
+            ),
             (self.rollouts >= 1, f"--train.rollouts {self.rollouts}: at least 1"),
             (self.shots >= 1, f"--train.shots {self.shots}: at least 1"),
             (self.pairs >= 1, f"--train.pairs {self.pairs}: at least 1"),

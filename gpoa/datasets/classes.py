@@ -157,7 +157,9 @@ def _samples(folder: Path) -> list[Sample]:
         if (folder / images).is_dir() and (folder / masks).is_dir():
             samples += pair_masks(folder / images, folder / masks, allow_missing=True)
     if len(samples) < 2:
-        raise DataError(f"{folder}: {len(samples)} labelled images found; a class needs at least 2 in images/ and masks/")
+        raise DataError(
+            f"{folder}: {len(samples)} labelled images found; a class needs at least 2 in images/ and masks/"
+        )
     return sorted(samples, key=lambda sample: sample.image_path.name)
 
 

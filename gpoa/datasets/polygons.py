@@ -17,7 +17,9 @@ import numpy as np
 
 from gpoa.types import Size
 
-_SIDES = {0b0001: "ES", 0b0010: "WS", 0b0100: "EN", 0b1000: "WN", 0b1110: "WN", 0b1101: "EN", 0b1011: "WS", 0b0111: "ES"}
+_SIDES = {
+    0b0001: "ES", 0b0010: "WS", 0b0100: "EN", 0b1000: "WN", 0b1110: "WN", 0b1101: "EN", 0b1011: "WS", 0b0111: "ES",
+}  # fmt: skip
 """Which of the 2 x 2 pixels around a corner are foreground (NW 8, NE 4, SW 2, SE 1) -> the sides to which its two edges
 run."""
 _CROSSINGS = {0b1001: ("WN", "ES"), 0b0110: ("EN", "WS")}

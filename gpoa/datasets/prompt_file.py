@@ -133,7 +133,9 @@ def read_prompts(path: Path) -> PromptRecord:
     except FileNotFoundError as error:
         raise PromptError(f"{path}: no such prompt file; make it with `gpoa prompts`") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise PromptError(f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`") from error
+        raise PromptError(
+            f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`"
+        ) from error
     try:
         record = _parse(plain, Path(path).parent)
     except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:

@@ -149,10 +149,14 @@ class Summary:
             )
         empty = [row.image for row in self.rows if row.n_labels == 0]
         if empty and len(empty) == len(self.rows):
-            lines.append("every true mask is empty: check --ground-truth; a score is 1 where nothing was predicted, else 0")
+            lines.append(
+                "every true mask is empty: check --ground-truth; a score is 1 where nothing was predicted, else 0"
+            )
         elif empty:
             names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            lines.append(f"{len(empty)} of {len(self.rows)} true masks are empty ({names}): these images score 1 or 0 only")
+            lines.append(
+                f"{len(empty)} of {len(self.rows)} true masks are empty ({names}): these images score 1 or 0 only"
+            )
         return tuple(lines)
 
     @property
@@ -336,7 +340,13 @@ def _size_message(path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -
 
 def _statistics(values: Sequence[float]) -> dict[str, float | None]:
     """Mean with its 95 % interval, median, standard deviation, smallest and largest; None where too few values."""
-    functions: dict[str, Callable[[Sequence[float]], Any]] = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
+    functions: dict[str, Callable[[Sequence[float]], Any]] = {
+        "mean": np.mean,
+        "median": np.median,
+        "std": np.std,
+        "min": np.min,
+        "max": np.max,
+    }
     found = {name: float(function(values)) if len(values) else None for name, function in functions.items()}
     interval = paired_bootstrap(np.asarray(values), seed=0, samples=SAMPLES) if len(values) > 1 else None
     low, high = (None, None) if interval is None else (interval.low, interval.high)

@@ -10,7 +10,7 @@ are (H, W), points are (x, y).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
 from gpoa.pipeline.agent import Agent, open_episode
 from gpoa.pipeline.backbones import Backbones
+from gpoa.pipeline.prediction import Prediction
 from gpoa.pipeline.prior_choice import choose_with_prior, take_prior
 from gpoa.pipeline.prompting import Prompter, on_grid
 from gpoa.pipeline.record_checks import check_models, check_size
@@ -49,28 +50,6 @@ if TYPE_CHECKING:
     from gpoa.matching.prior.model import Prior
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What `predict` returns for one image.
-
-    Args:
-        mask: [H, W] bool at the image's original size.
-        initial: the initial prompts.
-        optimized: the prompts that made the mask.
-        search: all trials of the optimiser; None where the object was not found.
-    """
-
-    mask: np.ndarray
-    initial: PromptRecord
-    optimized: PromptRecord
-    search: Optimized | None
-
-    @property
-    def confidence(self) -> float:
-        """The judge's score of the mask, in [0, 1]; 0 where the object was not found."""
-        return self.optimized.confidence or 0.0
 
 
 class ImagePipeline:

@@ -77,6 +77,6 @@ def _check_detail(record: PromptRecord, score_map: ScoreMap) -> None:
     """Refuses a score map that another matcher made."""
     if score_map.detail is None:
         raise PromptError(
-            f"{record.image}: these prompts were not made with the prior; make them again with `gpoa prompts`, or choose "
-            "another --optimize.strategy"
+            f"{record.image}: these prompts were not made with the prior; make them again with `gpoa prompts`, or "
+            "choose another --optimize.strategy"
         )

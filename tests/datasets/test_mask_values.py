@@ -92,7 +92,10 @@ def test_palette(indices: list[int], colours: dict, expected: str) -> None:
         ([(0, 0, 0, 0), (0, 0, 0, 255)], "01"),  # one colour, alpha varies: by alpha
         ([(255, 255, 255, 0), (255, 255, 255, 100)], "01"),  # likewise, half transparent
         ([(0, 0, 0, 0), (12, 80, 7, 255), (90, 3, 1, 255)], "011"),  # a cut-out
-        ([(255, 255, 255, 0), (0, 0, 0, 255), (255, 255, 255, 255)], "001"),  # black and white, white margin transparent
+        (
+            [(255, 255, 255, 0), (0, 0, 0, 255), (255, 255, 255, 255)],
+            "001",
+        ),  # black and white, white margin transparent
     ],
 )
 def test_alpha(pixels: list, expected: str) -> None:
@@ -118,8 +121,12 @@ def test_label() -> None:
     """Exactly the label, in grey values, palette indices and RGB of three equal channels."""
     grey = np.array([[0, 1, 2, 255]], np.uint8)
     assert foreground_of(Image.fromarray(grey), MaskOptions(label=2)).mask.tolist() == [bits("0010")]
-    assert foreground_of(Image.fromarray(np.repeat(grey[..., None], 3, 2)), MaskOptions(label=255)).mask.tolist() == [bits("0001")]
-    assert foreground_of(palette_picture([0, 1, 255], {1: RED, 255: CREAM}), MaskOptions(label=255)).mask.tolist() == [bits("001")]
+    assert foreground_of(Image.fromarray(np.repeat(grey[..., None], 3, 2)), MaskOptions(label=255)).mask.tolist() == [
+        bits("0001")
+    ]
+    assert foreground_of(palette_picture([0, 1, 255], {1: RED, 255: CREAM}), MaskOptions(label=255)).mask.tolist() == [
+        bits("001")
+    ]
     assert foreground_of(Image.fromarray(grey.astype(np.uint16)), MaskOptions(label=1)).mask.tolist() == [bits("0100")]
 
 
@@ -151,7 +158,9 @@ def test_threshold_and_inversion() -> None:
     """Probabilities that are never 0; the rest of a mask; both."""
     values = np.array([[0.05, 0.5, 0.95]], np.float32)
     assert foreground_of_values(values, MaskOptions(mask_threshold=0.5)).mask.tolist() == [bits("011")]
-    assert foreground_of_values(values, MaskOptions(mask_threshold=0.5, invert_mask=True)).mask.tolist() == [bits("100")]
+    assert foreground_of_values(values, MaskOptions(mask_threshold=0.5, invert_mask=True)).mask.tolist() == [
+        bits("100")
+    ]
     grey = Image.fromarray(np.array([[0, 100, 200]], np.uint8))
     assert foreground_of(grey, MaskOptions(mask_threshold=150)).mask.tolist() == [bits("001")]
     assert foreground_of(grey, MaskOptions(invert_mask=True)).mask.tolist() == [bits("100")]

@@ -272,7 +272,9 @@ def test_a_full_disk_ends_all_workers(folder: Path, capfd: pytest.CaptureFixture
     failed = [item for item in report.items if item.status == "failed"]
     assert 1 <= len(failed) <= 2 and all("the disk is full (No space left" in item.error for item in failed)
     assert "not reached (the disk is full; run the same command to go on)" in report.summary()
-    assert report.exit_code == 1 and report.count("ok") == len(list((folder / "out" / "optimized_prompts").glob("*.json")))
+    assert report.exit_code == 1 and report.count("ok") == len(
+        list((folder / "out" / "optimized_prompts").glob("*.json"))
+    )
     assert (folder / "out" / "run.json").is_file()  # the parent could write again
     assert "Traceback" not in capfd.readouterr().err
 

@@ -147,7 +147,10 @@ class PriorReference:
         parts = [_standardised(values, own) for values, (_, own) in zip(raw, self._scored, strict=True)]
         to_reference = tokens @ self.reference.tokens.T  # [P, R]
         labels = self.reference.labels
-        parts += [_standardised(values, 0.0) for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))]
+        parts += [
+            _standardised(values, 0.0)
+            for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))
+        ]
         parts += [4 * _soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
         parts.append(2 * raw[1])
         best = [to_reference[:, labels].max(axis=1), to_reference[:, ~labels].max(axis=1)]
@@ -156,7 +159,13 @@ class PriorReference:
         parts += self._averaged(tokens, parts[1], grid_size)
         strongest = np.partition(best[0], -max(1, len(best[0]) // 64))[-max(1, len(best[0]) // 64) :].mean()
         own = self._scored[1][1]
-        facts = (0.0, 2 * np.log10(self.area + 1e-4) + 2, otsu_threshold(raw[1]) - own, 4 * raw[1].std() - 1, 4 * strongest - 2)
+        facts = (
+            0.0,
+            2 * np.log10(self.area + 1e-4) + 2,
+            otsu_threshold(raw[1]) - own,
+            4 * raw[1].std() - 1,
+            4 * strongest - 2,
+        )
         parts += [np.full(len(tokens), fact, dtype=np.float32) for fact in facts]
         stacked = np.stack(parts).reshape(len(parts), *grid_size).astype(np.float32)
         ridge = stacked[1]

@@ -153,7 +153,9 @@ def fit_pixels(responses: Sequence[np.ndarray], masks: Sequence[np.ndarray], see
     inputs = np.concatenate([np.cos(features @ directions + phases), features * np.float32(0.3)], axis=1)
     centre = (weight @ inputs) / weight.sum()
     centred = inputs - centre
-    gram = ((centred * weight[:, None]).T @ centred).astype(np.float64) + PENALTY * len(pixels) * np.eye(inputs.shape[1])
+    gram = ((centred * weight[:, None]).T @ centred).astype(np.float64) + PENALTY * len(pixels) * np.eye(
+        inputs.shape[1]
+    )
     slope = np.linalg.solve(gram, (centred * weight[:, None]).T @ target)
     weights = slope.astype(np.float32)
     weights[RANDOM_FEATURES:] *= np.float32(0.3)
