@@ -77,8 +77,8 @@ class ScoreMap:
         values: [rows, columns] float32; larger is more foreground. The scale depends on the matcher.
         threshold: the value from which on a patch counts as foreground.
         scale: spread of the values (> 0), by which `values - threshold` is divided to get logits.
-        detail: [256, 256] float32 logits over the whole image, where the scores come from a finer map; `values` then are
-            its strongest logits on a grid of its own.
+        detail: [256, 256] float32 logits over the whole image, where the scores come from a finer map; `values` then
+            are its strongest logits on a grid of its own.
     """
 
     values: np.ndarray
@@ -125,8 +125,8 @@ class PointPrompts:
         point_labels: [K] int64, 1 foreground, 0 background.
         box: [4] float32 (x0, y0, x1, y1) in original pixels, or None.
         mask_prompt: [256, 256] float32 logits in SAM's padded low-resolution frame, or None.
-        mask_output: which of the decoder's four masks is meant: 0 the single one, 1 to 3 those of `multimask_output`; 4 is the
-            mask prompt itself, as it is, without the decoder.
+        mask_output: which of the decoder's four masks is meant: 0 the single one, 1 to 3 those of `multimask_output`; 4
+            is the mask prompt itself, as it is, without the decoder.
     """
 
     point_coords: np.ndarray

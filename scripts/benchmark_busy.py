@@ -1,11 +1,12 @@
-"""Measures what other programs on the same cores cost a run, with threads that sleep while they wait and with threads that spin.
+"""Measures what other programs on the same cores cost a run, with threads that sleep while they wait and with threads
+that spin.
 
     python scripts/benchmark_busy.py --runs 3 --busy 1
 
-A run segments data/coins on the CPU without optimisation and without a cache, once on the machine as it is ("quiet": it should
-be) and once beside `--busy` processes that compute all the time. With b busy processes on c cores and fair shares a run takes
-(c + b) / c times as long where all cores are used, and never more than twice as long with b = c; much more means that waiting
-threads take the cores from those that work.
+A run segments data/coins on the CPU without optimisation and without a cache, once on the machine as it is ("quiet": it
+should be) and once beside `--busy` processes that compute all the time. With b busy processes on c cores and fair
+shares a run takes (c + b) / c times as long where all cores are used, and never more than twice as long with b = c;
+much more means that waiting threads take the cores from those that work.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from PIL import Image
 
 
 def write_squares(folder: Path, red: str, blue: str) -> Path:
-    """Writes two classes of four images of 64 x 96, a coloured square somewhere on a grey ground; returns their folder."""
+    """Writes two classes of four images of 64 x 96, a coloured square somewhere on a grey ground; returns their
+    folder."""
     rng = np.random.default_rng(0)
     for name, colour in ((red, (200, 30, 30)), (blue, (30, 30, 200))):
         for part in ("images", "masks"):

@@ -51,7 +51,9 @@ def make_prompts(features: PatchFeatures, dense: bool = True) -> PointPrompts:
 def make_folder_source() -> PromptSource:
     """What the other images say: the object is one patch larger, and lies further left."""
     values = np.roll(make_score_map().values, -1, axis=1) + 1
-    return PromptSource(replace(make_prompts(make_features()), mask_prompt=None), replace(make_score_map(), values=values))
+    return PromptSource(
+        replace(make_prompts(make_features()), mask_prompt=None), replace(make_score_map(), values=values)
+    )
 
 
 def make_nodes(config: GraphConfig = CONFIG, dense: bool = True, folder: bool = False) -> PromptNodes:
@@ -61,7 +63,8 @@ def make_nodes(config: GraphConfig = CONFIG, dense: bool = True, folder: bool = 
 
 
 def decode(sets: Sequence[PointPrompts]) -> MaskPrediction:
-    """The dense prompt, or discs around the positives, cut at the negatives; outputs 1 to 3 are larger, smaller, inverse."""
+    """The dense prompt, or discs around the positives, cut at the negatives; outputs 1 to 3 are larger, smaller,
+    inverse."""
     y, x = np.mgrid[0:256, 0:256]
     masks = []
     for prompts in sets:
@@ -99,4 +102,6 @@ def make_episode(
     folder_map = make_folder_source().score_map if folder else None
     view = TargetView(reference, features, make_score_map(), other, make_features(2).tokens, folder_map)
     compare = None if truth is None else make_compare(reward, truth)
-    return PromptEpisode("test", make_nodes(config, folder=folder), view, answer, config.horizon, config.single_points, compare)
+    return PromptEpisode(
+        "test", make_nodes(config, folder=folder), view, answer, config.horizon, config.single_points, compare
+    )

@@ -1,4 +1,5 @@
-"""Stand-ins for the two models, so that everything around them is tested fast: colours as tokens, the dense prompt as mask."""
+"""Stand-ins for the two models, so that everything around them is tested fast: colours as tokens, the dense prompt as
+mask."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ class FakeBackbones:
         from PIL import Image
 
         size = (image.shape[0], image.shape[1])
-        colours = np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BOX), dtype=np.float32) / 127.5 - 1
+        colours = (
+            np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BOX), dtype=np.float32) / 127.5 - 1
+        )
         features = torch.zeros(1, 256, 64, 64)
         features[0, :3] = torch.from_numpy(np.moveaxis(colours, -1, 0).copy())
         return ImageEmbedding(features=features, input_size=sam_input_size(size), original_size=size)

@@ -1,4 +1,5 @@
-"""What users really put in: odd files, wrong files, interrupted runs. The models are stand-ins; everything else is real."""
+"""What users really put in: odd files, wrong files, interrupted runs. The models are stand-ins; everything else is
+real."""
 
 from __future__ import annotations
 

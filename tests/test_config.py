@@ -95,9 +95,12 @@ def test_every_field_has_help() -> None:
 
     import gpoa.config
 
-    for node in ast.parse(inspect.getsource(gpoa.config)).body:
+    homes = [inspect.getmodule(getattr(gpoa.config, name)) for name in gpoa.config.__all__ if name.endswith("Config")]
+    nodes = [node for home in dict.fromkeys(homes) for node in ast.parse(inspect.getsource(home)).body]
+    assert {"ReadingConfig", "TrainConfig"} < {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    for node in nodes:
         if isinstance(node, ast.ClassDef) and node.name not in ("GpoaConfig",):
-            for field, after in zip(node.body, [*node.body[1:], None]):
+            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign):
                     said = isinstance(after, ast.Expr) and isinstance(getattr(after.value, "value", None), str)
                     assert said, f"{node.name}.{ast.unparse(field.target)} has no help"

@@ -71,7 +71,9 @@ def test_patch_centers_original_stay_inside_tiny_image() -> None:
 
 @settings(deadline=None)
 @given(GRIDS, st.integers(1, 16), st.integers(0, 4000), st.integers(0, 4000))
-def test_patch_index_of_centers_is_identity(grid: tuple[int, int], patch: int, more_rows: int, more_columns: int) -> None:
+def test_patch_index_of_centers_is_identity(
+    grid: tuple[int, int], patch: int, more_rows: int, more_columns: int
+) -> None:
     """Every patch centre lies in its own patch, whatever the aspect ratio."""
     size = (grid[0] + more_rows, grid[1] + more_columns)
     xy = geometry.patch_centers_original(features_of(grid, patch, size))

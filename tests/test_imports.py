@@ -14,8 +14,8 @@ import pytest
 import gpoa
 
 PACKAGE = Path(gpoa.__file__).parent
-# The house from the ground up: a module may import from its own room and from the rows below it (above it in this list),
-# never from its neighbours in the row.
+# The house from the ground up: a module may import from its own room and from the rows below it (above it in this
+# list), never from its neighbours in the row.
 ORDER = (
     ("types", "errors"),
     ("geometry", "config"),
@@ -36,7 +36,7 @@ ORDER = (
 )
 FLOOR = {room: number for number, row in enumerate(ORDER) for room in row}
 # "gpoa" is the package's own __init__: everybody may read the version; the names in it are for the type checker.
-LOOSE_FILES = {"README.md", "__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "config.py", "py.typed"}
+LOOSE_FILES = {"README.md", "__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "py.typed"}
 HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub", "skimage"}
 # These are networks and their training: whoever loads them wants torch.
 TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "runtime/checkpointing.py",
@@ -119,7 +119,9 @@ def _forbidden(room: str, tree: ast.AST) -> set[str]:
 def _imports_of(path: Path) -> set[str]:
     """Modules of the package that a module imports, now or later, but not for the type checker only."""
     tree = ast.parse(path.read_text())
-    typing_only = {id(n) for node in ast.walk(tree) if _is_type_checking(node) for part in node.body for n in ast.walk(part)}
+    typing_only = {
+        id(n) for node in ast.walk(tree) if _is_type_checking(node) for part in node.body for n in ast.walk(part)
+    }
     found = set()
     for node in ast.walk(tree):
         if id(node) in typing_only:
@@ -160,7 +162,11 @@ def test_nothing_heavy_on_import(path: Path) -> None:
         ("matching", "from gpoa.matching.nearest import Matches", set()),  # its own room
         ("envs", "from gpoa.policies.batch import collate", {"policies"}),  # sideways
         ("matching", "def f():\n    import gpoa.search.judges", {"search"}),  # upwards, late
-        ("search", "if TYPE_CHECKING:\n    from gpoa.pipeline.image import ImagePipeline", {"pipeline"}),  # only for types
+        (
+            "search",
+            "if TYPE_CHECKING:\n    from gpoa.pipeline.image import ImagePipeline",
+            {"pipeline"},
+        ),  # only for types
         ("types", "from gpoa import errors", {"errors"}),  # a module taken from the package
         ("matching", "from gpoa import __version__", set()),  # the version is for everybody
         ("matching", "from gpoa.unheard import of", {"unheard"}),  # a room without an entry
@@ -206,7 +212,9 @@ def test_pipeline_starts_without_torch() -> None:
 
 
 def test_fresh_interpreter_loads_nothing_heavy() -> None:
-    code = "import sys, gpoa, gpoa.cli.main; print(*sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)), 'end')"
+    code = (
+        "import sys, gpoa, gpoa.cli.main; print(*sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)), 'end')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "end", "")
 

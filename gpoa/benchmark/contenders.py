@@ -43,9 +43,13 @@ class OurMethod:
 
 
 OURS: dict[str, OurMethod] = {
-    "gpoa": OurMethod("auto", "gpoa", "what `gpoa run` does: a list of prompt sets and the prior's own mask, judged by the prior"),
+    "gpoa": OurMethod(
+        "auto", "gpoa", "what `gpoa run` does: a list of prompt sets and the prior's own mask, judged by the prior"
+    ),
     "gpoa-prior": OurMethod("prior", "gpoa prior", "the mask of the learned prior alone, no decoder call"),
-    "gpoa-ridge": OurMethod("agent-search", "gpoa 0.1", "ridge map and graph agent, the default before the prior", "ridge"),
+    "gpoa-ridge": OurMethod(
+        "agent-search", "gpoa 0.1", "ridge map and graph agent, the default before the prior", "ridge"
+    ),
     "gpoa-ridge-start": OurMethod("none", "gpoa 0.1 start", "the ridge map's prompts in one call", "ridge"),
     "gpoa-start": OurMethod("none", "gpoa start", "the initial prompts in one call, no agent"),
     "gpoa-agent": OurMethod("agent", "gpoa agent", "the sequential agent, until it stops"),

@@ -1,8 +1,8 @@
 """Compare segmentation methods on labelled classes, all with the same frozen models.
 
-Each class folder holds images/ and masks/. A method gets one reference image (the first, then the middle, then the last by
-name) and is scored on the others. The output folder receives rows.csv (one row per image, method and seed), summary.json,
-report.html and table.md. Running the command again resumes, and can add methods, references or seeds.
+Each class folder holds images/ and masks/. A method gets one reference image (the first, then the middle, then the last
+by name) and is scored on the others. The output folder receives rows.csv (one row per image, method and seed),
+summary.json, report.html and table.md. Running the command again resumes, and can add methods, references or seeds.
 
 examples:
   gpoa benchmark --data data --output runs/benchmark --methods gpoa gpoa-start otsu
@@ -37,7 +37,8 @@ class Args:
     """Flags of `gpoa benchmark`."""
 
     data: Path
-    """Folder of classes (CLASS/images and CLASS/masks, at any depth) or of projects (reference_image/, target_image/, ...)."""
+    """Folder of classes (CLASS/images and CLASS/masks, at any depth) or of projects (reference_image/, target_image/,
+    ...)."""
     output: Path = Path("runs/benchmark")
     """Output folder."""
     split: Path | None = None

@@ -151,9 +151,12 @@ def _flags(table: dict[str, Any], prefix: str = "") -> list[str]:
 
 def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: int | None) -> GpoaConfig:
     """The config with the values of the short flags, where they were given."""
-    given = {"strategy": strategy, "budget": budget}
-    given = {name: value for name, value in given.items() if value is not None}
-    return replace(config, optimize=replace(config.optimize, **given))
+    given = config.optimize
+    if strategy is not None:
+        given = replace(given, strategy=strategy)
+    if budget is not None:
+        given = replace(given, budget=budget)
+    return replace(config, optimize=given)
 
 
 def print_masks(references: Sequence[Path], masks: Sequence[Path], options: MaskOptions, as_json: bool) -> None:

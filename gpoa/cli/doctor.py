@@ -1,5 +1,5 @@
-"""Report the Python version, packages, devices, models and folders that gpoa finds on this machine; or, given image files, how
-gpoa reads them.
+"""Report the Python version, packages, devices, models and folders that gpoa finds on this machine; or, given image
+files, how gpoa reads them.
 
 examples:
   gpoa doctor

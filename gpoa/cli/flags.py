@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import itertools
 import re
 import shutil
 import textwrap
@@ -59,7 +60,7 @@ def flags_of(kind: type, prefix: str = "") -> list[Flag]:
             for setting in settings:
                 name = name if getattr(setting, "name", None) is None else setting.name
                 said = getattr(setting, "help", None) or said
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             flags += flags_of(hint, f"{prefix}{name}." if name else prefix)
             continue
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
@@ -112,7 +113,8 @@ def check_flags(prog: str, flags: Sequence[Flag], argv: Sequence[str]) -> None:
 
 
 def nearest(name: str, known: Sequence[str], prog: str) -> str:
-    """A question for a mistyped option: the one of that name in some section, else the one that is spelled most alike."""
+    """A question for a mistyped option: the one of that name in some section, else the one that is spelled most
+    alike."""
     near = [one for one in known if one.split(".")[-1] == name]
     near += difflib.get_close_matches(name, [*dict.fromkeys(sorted(known, key=len))], 1, 0.6)
     near += [one for one in known if difflib.SequenceMatcher(None, one.split(".")[-1], name).ratio() > 0.8]
@@ -135,7 +137,9 @@ def explain(prog: str, flags: Sequence[Flag], message: str) -> ConfigError:
         value = value or re.search(r"could not convert string to float: '([^']*)'()()", text)
         said = next(filter(None, value.groups()), "") if value else ""
         words = {"N": "a whole number", "X": "a number"}
-        return ConfigError(f"{' '.join([f'--{flag.name}', said]).strip()}: expected {words.get(flag.values, flag.values)}")
+        return ConfigError(
+            f"{' '.join([f'--{flag.name}', said]).strip()}: expected {words.get(flag.values, flag.values)}"
+        )
     stray = re.search(r"Unrecognized options: (.*?) (?:Perhaps|For full)", text)
     if stray is not None:
         return ConfigError(f"unexpected argument {stray[1]}; `{prog} -h` explains")
@@ -147,7 +151,7 @@ def _sentences(kind: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
     return {
         field.target.id: " ".join(text.value.value.split())
-        for field, text in zip(body, body[1:])
+        for field, text in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
     }
@@ -167,7 +171,9 @@ def _values(hint: Any) -> str:
 
 def _default(one: dataclasses.Field) -> str:
     """A field's default in words, where it is a number, a name or a path."""
-    value = one.default if one.default is not dataclasses.MISSING else one.default_factory()  # type: ignore[misc]
+    value = one.default
+    if one.default_factory is not dataclasses.MISSING:
+        value = one.default_factory()
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return "" if value is None or isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
 """The `gpoa` command: finds the verb, and turns errors into one clear line.
 
-Exit status: 0 done, 1 some images failed, 2 a mistake that the user can mend, 130 interrupted (ctrl-C, SIGTERM, SIGHUP), 141
-whoever read the output has gone (`gpoa run -h | head -1`).
+Exit status: 0 done, 1 some images failed, 2 a mistake that the user can mend, 130 interrupted (ctrl-C, SIGTERM,
+SIGHUP), 141 whoever read the output has gone (`gpoa run -h | head -1`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gpoa.cli.flags import nearest
 from gpoa.errors import ConfigError, ModelError
@@ -101,7 +101,7 @@ def _list(arguments: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def _row(name: str, root: Path) -> dict[str, object]:
+def _row(name: str, root: Path) -> dict[str, Any]:
     """What `list` says about one model."""
     entry = entry_of(name)
     folder, problem = None, None

@@ -1,7 +1,7 @@
 """Optimise prompt files without ground truth, within a budget of mask decoder calls per image.
 
-The best prompt set is chosen by the quality head of the trained policy or, with best-of-n and greedy, by a score that needs no
-training.
+The best prompt set is chosen by the quality head of the trained policy or, with best-of-n and greedy, by a score that
+needs no training.
 
 example:
   gpoa optimize --prompts initial_prompts/ --targets images/ --output optimized_prompts/ --budget 4

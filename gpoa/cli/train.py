@@ -1,7 +1,7 @@
 """Train a prompt optimisation policy on classes of labelled images, evaluated on held-out classes.
 
-The data folder holds CLASS/images and CLASS/masks. The output folder receives policy.pt (best held-out IoU), last.pt (to
-resume), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h` trains the prior instead.
+The data folder holds CLASS/images and CLASS/masks. The output folder receives policy.pt (best held-out IoU), last.pt
+(to resume), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h` trains the prior instead.
 
 example:
   gpoa train --data classes/ --split split.json --output runs/first --train.updates 200

@@ -1,8 +1,8 @@
 """Trains the prior: the network that says where the object is, from how a target compares with the reference.
 
-The data folders hold <class>/images and <class>/masks. Maps of all pairs are computed once and kept in the run's folder; a
-share of the sets (the first part of a class's name) validates. The run's folder gets prior.pt, last.pt (to go on from),
-metrics.jsonl and events/ (TensorBoard).
+The data folders hold <class>/images and <class>/masks. Maps of all pairs are computed once and kept in the run's
+folder; a share of the sets (the first part of a class's name) validates. The run's folder gets prior.pt, last.pt (to go
+on from), metrics.jsonl and events/ (TensorBoard).
 
 examples:
   gpoa train prior --data classes/ --output runs/prior --train.updates 500

@@ -1,4 +1,5 @@
-"""Classes of images with masks, from which an agent is trained: one folder a class, and a split into train and held out."""
+"""Classes of images with masks, from which an agent is trained: one folder a class, and a split into train and held
+out."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def load_classes(data: Path, names: Sequence[str] | None = None, limit: int = 0)
     """Finds the classes below a folder.
 
     Args:
-        data: holds `<class>/images` and `<class>/masks` at any depth, or projects with `reference_image`, `target_image`
-            and `target_mask`.
+        data: holds `<class>/images` and `<class>/masks` at any depth, or projects with `reference_image`,
+            `target_image` and `target_mask`.
         names: classes to use, relative to `data`; None is all.
         limit: images of a class, at most, evenly spaced by name; 0 is all.
 
@@ -61,8 +62,8 @@ def split_classes(
     Args:
         classes: all of them.
         train_list: the list of the split file to train on.
-        split: a JSON file with that list and the list `held_out`; without one every fourth class is held out, or, of fewer
-            than four classes, the last third of the images of each.
+        split: a JSON file with that list and the list `held_out`; without one every fourth class is held out, or, of
+            fewer than four classes, the last third of the images of each.
 
     Returns:
         (training classes, held-out classes).
@@ -72,16 +73,18 @@ def split_classes(
     """
     if split is not None:
         lists = read_split(split, train_list)
-        parts = tuple([one for one in classes if one.name in lists[key]] for key in ("train", "held_out"))
-        if not parts[0] or not parts[1]:
+        train, held = ([one for one in classes if one.name in lists[key]] for key in ("train", "held_out"))
+        if not train or not held:
             raise DataError(f"{split}: its lists train and held_out must both name classes of the data folder")
-        return parts
+        return train, held
     if len(classes) >= HELD_OUT_EVERY:
         held = [one for place, one in enumerate(classes) if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
         return [one for one in classes if one not in held], held
     cuts = [max(2, len(one.samples) * 2 // 3) for one in classes]
-    train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts)]
-    held = [LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts)]
+    train = [LabelledClass(one.name, one.samples[:cut]) for one, cut in zip(classes, cuts, strict=True)]
+    held = [
+        LabelledClass(one.name, (one.samples[0], *one.samples[cut:])) for one, cut in zip(classes, cuts, strict=True)
+    ]
     return train, [one for one in held if len(one.samples) > 1] or train
 
 
@@ -104,7 +107,7 @@ def load_many(
     """
     if splits and len(splits) != len(folders):
         raise DataError(f"{len(folders)} data folders but {len(splits)} split files; give one for each, or none")
-    lists = [read_list(path, name) for path in splits] or [None] * len(folders)
+    lists: list[list[str] | None] = [read_list(path, name) for path in splits] if splits else [None] * len(folders)
     parts = [load_classes(folder, names, limit) for folder, names in zip(folders, lists, strict=True)]
     known = Counter(one.name for part in parts for one in part)
     return [
@@ -154,7 +157,9 @@ def _samples(folder: Path) -> list[Sample]:
         if (folder / images).is_dir() and (folder / masks).is_dir():
             samples += pair_masks(folder / images, folder / masks, allow_missing=True)
     if len(samples) < 2:
-        raise DataError(f"{folder}: {len(samples)} labelled images found; a class needs at least 2 in images/ and masks/")
+        raise DataError(
+            f"{folder}: {len(samples)} labelled images found; a class needs at least 2 in images/ and masks/"
+        )
     return sorted(samples, key=lambda sample: sample.image_path.name)
 
 

@@ -82,7 +82,8 @@ def write_coco(
     """
     file = file if isinstance(file, CocoFile) else CocoFile(Path(file))
     encode = mask_to_rle if file.segmentation == "rle" else mask_to_polygons
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (name, mask) in enumerate(entries, start=1):
         segmentation = encode(mask)
         height, width = mask.shape

@@ -1,7 +1,7 @@
 """Folders of images and masks as samples.
 
-Every sample's stem is unique, also on file systems that ignore case, so that `<stem>.json` and `<stem>.png` made from two
-images never overwrite each other: of `a.png` and `a.jpg`, both get their suffix into the stem, `a_png` and `a_jpg`.
+Every sample's stem is unique, also on file systems that ignore case, so that `<stem>.json` and `<stem>.png` made from
+two images never overwrite each other: of `a.png` and `a.jpg`, both get their suffix into the stem, `a_png` and `a_jpg`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from gpoa.errors import DataError
 from gpoa.types import Sample
 
-IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .jp2 .avif .pgm .ppm .pbm .pnm "
-    ".dcm .dicom .ima .nii .nii.gz .heic .heif .hif".split()
-)
+IMAGE_SUFFIXES = frozenset((
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".avif", ".pgm", ".ppm",
+    ".pbm", ".pnm", ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".heic", ".heif", ".hif",
+))  # fmt: skip
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "ground_truth", "gt")
 LAYOUT_NAMES = {
@@ -162,12 +162,16 @@ def pair_masks(images: Paths, masks: Paths, allow_missing: bool = False) -> list
         without = [s.image_path.name for index, s in enumerate(samples) if index not in pairs]
         unused = set(range(len(mask_samples))) - set(pairs.values())
         problems = [f"no mask for {_some(without)}"] if without else []
-        problems += [f"no image for {_some([mask_samples[i].image_path.name for i in sorted(unused)])}"] if unused else []
+        problems += (
+            [f"no image for {_some([mask_samples[i].image_path.name for i in sorted(unused)])}"] if unused else []
+        )
         if problems:
             raise DataError(f"{masks}: {'; '.join(problems)}; name each mask like its image, or like it plus _mask")
     if not pairs:
         raise DataError(f"{masks}: no mask has the name of an image in {images}; name each mask like its image")
-    return [Sample(samples[i].stem, samples[i].image_path, mask_samples[j].image_path) for i, j in sorted(pairs.items())]
+    return [
+        Sample(samples[i].stem, samples[i].image_path, mask_samples[j].image_path) for i, j in sorted(pairs.items())
+    ]
 
 
 def match_stems(left: Sequence[str], right: Sequence[str]) -> dict[int, int]:
@@ -318,7 +322,7 @@ def _expand_tree(path: Path) -> list[tuple[Path, Path | None, str]]:
     folder = meant_folder(path)
     if folder is None:
         return [(path, None, "")]
-    found = [
+    found: list[tuple[Path, Path | None, str]] = [
         (image, None, "" if part == folder else part.relative_to(folder).as_posix())
         for part in (folder, *folders_below(folder))
         for image in images_in(part)

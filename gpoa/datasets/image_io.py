@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from gpoa.config import ReadingConfig
 from gpoa.datasets.dicom_io import count_dicom, dicom_size, is_dicom, read_dicom
@@ -51,7 +51,8 @@ HEIC = (".heic", ".heif", ".hif")
 DEFAULT = ReadingConfig()
 
 _limit_lock = threading.Lock()
-_limit_state: dict[str, int | None] = {"users": 0, "saved": None}
+_limit_users: list[int] = []
+_limit_saved: list[int | None] = []
 
 
 def load_image(path: Path | str, reading: ReadingConfig = DEFAULT, page: int | None = None) -> np.ndarray:
@@ -76,8 +77,11 @@ def load_image(path: Path | str, reading: ReadingConfig = DEFAULT, page: int | N
     path = Path(path)
     if reading.intensity == "run" and not reading.window:
         raise ImageError(f"{path}: --intensity run is for `gpoa run`; elsewhere give its values with --reading.window")
-    stored = read_projection(path, reading) if page is None and is_projected(path, reading) else None
-    stored = read_page(path, page or 0, bool(reading.channels)) if stored is None else stored
+    stored: Raster | Image.Image | np.ndarray
+    if page is None and is_projected(path, reading):
+        stored = read_projection(path, reading)
+    else:
+        stored = read_page(path, page or 0, bool(reading.channels))
     if isinstance(stored, np.ndarray):
         return stored
     try:
@@ -102,8 +106,8 @@ def read_projection(path: Path, reading: ReadingConfig) -> Raster | np.ndarray:
     """
     whole: Raster | np.ndarray | None = None
     for number in range(count_pages(path)):
-        page = read_page(path, number, bool(reading.channels))
-        page = page if isinstance(page, Raster) else _chosen(_to_rgb(page), reading)
+        stored = read_page(path, number, bool(reading.channels))
+        page = stored if isinstance(stored, Raster) else _chosen(_to_rgb(stored), reading)
         if whole is None:
             whole = page
             continue
@@ -200,7 +204,7 @@ def image_size(path: Path | str) -> Size:
             return height, width
     with _reading(path, ImageError) as picture:
         width, height = picture.size
-        if picture.format == "TIFF":
+        if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.format == "TIFF":
             # Pillow's TIFF reader has exchanged the two already, depending on its version; the tags are as stored.
             width, height = picture.tag_v2[256], picture.tag_v2[257]
         return (width, height) if _orientation(picture) in QUARTER_TURNS else (height, width)
@@ -231,7 +235,7 @@ def _explained(path: Path, error_type: type[GpoaError]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reading(path: Path, error_type: type[GpoaError]) -> Iterator[Image.Image]:
+def _reading(path: Path, error_type: type[GpoaError]) -> Iterator[ImageFile.ImageFile]:
     """Opens a picture with Pillow."""
     if path.suffix.lower() in HEIC:
         with contextlib.suppress(ImportError):
@@ -300,7 +304,7 @@ def _read_deep_png(path: Path) -> Raster:
     halves = []
     for half in ("16B", "16L"):  # in numbers stored high byte first, "low byte first" finds the low one
         with _reading(path, ImageError) as picture:
-            picture.tile = [tile._replace(args=tile.args.replace("16B", half)) for tile in picture.tile]
+            picture.tile = [tile._replace(args=str(tile.args).replace("16B", half)) for tile in picture.tile]
             picture.load()
             turn = TRANSPOSE_OF.get(_orientation(picture))
             halves.append(np.asarray(picture if turn is None else picture.transpose(turn)))
@@ -341,17 +345,17 @@ def _own_pixel_limit() -> Iterator[None]:
     Reads in several threads share the switch, and the last one puts the caller's limit back.
     """
     with _limit_lock:
-        if _limit_state["users"] == 0:
-            _limit_state["saved"] = Image.MAX_IMAGE_PIXELS
+        if not _limit_users:
+            _limit_saved[:] = [Image.MAX_IMAGE_PIXELS]
             Image.MAX_IMAGE_PIXELS = None
-        _limit_state["users"] += 1
+        _limit_users.append(threading.get_ident())
     try:
         yield
     finally:
         with _limit_lock:
-            _limit_state["users"] -= 1
-            if _limit_state["users"] == 0:
-                Image.MAX_IMAGE_PIXELS = _limit_state["saved"]
+            _limit_users.remove(threading.get_ident())
+            if not _limit_users:
+                Image.MAX_IMAGE_PIXELS = _limit_saved[0]
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
@@ -377,7 +381,9 @@ def _strip_to_rgb(picture: Image.Image) -> np.ndarray:
         from PIL import ImageCms
 
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        picture = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+        converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+        assert converted is not None, "only a conversion in place returns nothing"
+        picture = converted
     return np.array(picture.convert("RGB"))
 
 

@@ -1,4 +1,5 @@
-"""What to say of a reference mask that can be used: how much it covers, by which rule, and what looks like a mistake."""
+"""What to say of a reference mask that can be used: how much it covers, by which rule, and what looks like a
+mistake."""
 
 from __future__ import annotations
 

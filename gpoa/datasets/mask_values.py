@@ -2,11 +2,11 @@
 
 The rules, in the order in which they are tried:
 
-1. `MaskOptions` given: foreground is where the grey value (palette pictures: the palette index) equals the label, or where
-   the value (of colours the largest channel) is at least the threshold.
+1. `MaskOptions` given: foreground is where the grey value (palette pictures: the palette index) equals the label, or
+   where the value (of colours the largest channel) is at least the threshold.
 2. Palette, any used colour not grey: by index, as VOC stores classes. Index 0 is background. Index 255 is VOC's "void"
-   and counts as background, unless it is the only other index. A palette of greys is read as the greys it shows, because
-   tools that shrink a black-and-white mask to a palette put either of the two first.
+   and counts as background, unless it is the only other index. A palette of greys is read as the greys it shows,
+   because tools that shrink a black-and-white mask to a palette put either of the two first.
 3. Alpha that varies: by colour where the visible pixels are partly black and partly not; else by alpha (a cut-out, or
    one colour painted on a transparent layer). Alpha that is the same everywhere is ignored.
 4. Otherwise by value, the largest of the colour channels:
@@ -17,9 +17,10 @@ The rules, in the order in which they are tried:
    - else a grey ramp (anti-aliasing, a resized or JPEG mask, a probability): from half of white on.
    - a picture from a lossy file (JPEG): from half of its largest value on, whatever that is.
 
-White is 255 for 8 bits and 65535 for wider integers: wide files hold object numbers, and whoever has 250 or 62,000 objects
-has no grey ramp. For floating-point values it is 1, 255 or 65535, the smallest that none exceeds.
-A coloured annotation on white paper, and a mask painted over a photograph, are no masks and are refused as what they are.
+White is 255 for 8 bits and 65535 for wider integers: wide files hold object numbers, and whoever has 250 or 62,000
+objects has no grey ramp. For floating-point values it is 1, 255 or 65535, the smallest that none exceeds.
+A coloured annotation on white paper, and a mask painted over a photograph, are no masks and are refused as what they
+are.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def read_nifti(path: Path, number: int) -> Raster:
         raise ImageError(f"there is no slice {number}; the file has {depth}, from 0")
     check_bytes(volume.shape[:2], np.dtype(np.float64))
     place = np.unravel_index(number, volume.shape[2:], order="F") if len(volume.shape) > 2 else ()
-    values = np.asarray(volume.dataobj[(slice(None), slice(None), *(int(one) for one in place))])
+    index = (slice(None), slice(None), *(int(one) for one in place))
+    values = np.asarray(volume.dataobj[index])
     if values.dtype.names:  # the type of RGB volumes
         values = np.stack([values[name] for name in values.dtype.names], axis=-1)
         return Raster(values.transpose(1, 0, 2), "nifti", colour=True, alpha=values.shape[2] == 4)
@@ -68,7 +69,7 @@ def _open(path: Path) -> Any:
         import nibabel
     except ImportError as error:
         raise ImageError(missing("NIfTI", "nibabel")) from error
-    volume = nibabel.load(path)
+    volume: Any = nibabel.load(path)  # the class of the file's kind; all of them have a shape
     if len(volume.shape) < 2:
         raise ImageError(f"the volume has shape {volume.shape}; at least rows and columns are needed")
     return volume

@@ -1,4 +1,5 @@
-"""Choices that readers and writers of masks offer, without what carries them out: importing this module costs nothing."""
+"""Choices that readers and writers of masks offer, without what carries them out: importing this module costs
+nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class CocoFile:
 
     Args:
         path: the file.
-        segmentation: "polygon", or "rle" (uncompressed run lengths: smaller for ragged masks, but fewer tools edit them).
+        segmentation: "polygon", or "rle" (uncompressed run lengths: smaller for ragged masks, but fewer tools edit
+            them).
     """
 
     path: Path
@@ -33,7 +35,8 @@ class MaskOptions:
     label: int | None = None
     """The object is where the mask has this value (palette: index), for masks of several objects or classes."""
     mask_threshold: float | None = None
-    """The object is where the mask is at least this, in the file's own values (0.5 for probabilities, 128 for 8 bits)."""
+    """The object is where the mask is at least this, in the file's own values (0.5 for probabilities, 128 for 8
+    bits)."""
     invert_mask: bool = False
     """The object is what the mask leaves out."""
 

@@ -42,7 +42,7 @@ def expand_pages(samples: Sequence[Sample], reading: ReadingConfig) -> list[Samp
         DataError: no file has a chosen page.
     """
     counts = [1 if sample.page is not None else _pages_in(sample.image_path) for sample in samples]
-    taken = {sample.stem.casefold() for sample, count in zip(samples, counts) if count == 1}
+    taken = {sample.stem.casefold() for sample, count in zip(samples, counts, strict=True) if count == 1}
     made: list[Sample] = []
     for sample, count in zip(samples, counts, strict=True):
         if count == 1 or reading.pages == ("max",):
@@ -130,6 +130,7 @@ def reading_parts(reading: ReadingConfig) -> list[object]:
 
 def _windows(sample: Sample, reading: ReadingConfig) -> list[Window]:
     """The windows of an image of more than 8 bits; none for others."""
+    stored: object
     if sample.page is None and is_projected(sample.image_path, reading):
         stored = read_projection(sample.image_path, reading)
     else:
@@ -159,7 +160,7 @@ def _free(stem: str, taken: set[str]) -> str:
 
 def _say(samples: Sequence[Sample], counts: Sequence[int], reading: ReadingConfig, made: Sequence[Sample]) -> None:
     """Logs what became of files with several pages."""
-    several = [(sample.image_path.name, count) for sample, count in zip(samples, counts) if count > 1]
+    several = [(sample.image_path.name, count) for sample, count in zip(samples, counts, strict=True) if count > 1]
     if not several:
         return
     listed = ", ".join(f"{name}: {count} pages" for name, count in several[:NAMED])

@@ -1,11 +1,12 @@
 """Masks as polygons along the pixel edges, and back, without loss.
 
-A polygon is a flat list [x0, y0, x1, y1, ...] of pixel corners: the pixel in column 2 of row 1 is [2, 1, 3, 1, 3, 2, 2, 2].
-COCO's decoder (`rleFrPoly` of pycocotools) asks of each pixel centre whether it lies inside, and all edges run half a pixel
-away from the centres, so decoding gives back the mask exactly.
+A polygon is a flat list [x0, y0, x1, y1, ...] of pixel corners: the pixel in column 2 of row 1 is [2, 1, 3, 1, 3, 2, 2,
+2]. COCO's decoder (`rleFrPoly` of pycocotools) asks of each pixel centre whether it lies inside, and all edges run half
+a pixel away from the centres, so decoding gives back the mask exactly.
 
-Pixels that touch at a corner only belong to different parts, so that no polygon crosses itself. A list of polygons is their
-union and cannot say "without": a part with holes is cut by vertical lines through the holes until no piece has one.
+Pixels that touch at a corner only belong to different parts, so that no polygon crosses itself. A list of polygons is
+their union and cannot say "without": a part with holes is cut by vertical lines through the holes until no piece has
+one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 
 from gpoa.types import Size
 
-_SIDES = {0b0001: "ES", 0b0010: "WS", 0b0100: "EN", 0b1000: "WN", 0b1110: "WN", 0b1101: "EN", 0b1011: "WS", 0b0111: "ES"}
+_SIDES = {
+    0b0001: "ES", 0b0010: "WS", 0b0100: "EN", 0b1000: "WN", 0b1110: "WN", 0b1101: "EN", 0b1011: "WS", 0b0111: "ES",
+}  # fmt: skip
 """Which of the 2 x 2 pixels around a corner are foreground (NW 8, NE 4, SW 2, SE 1) -> the sides to which its two edges
 run."""
 _CROSSINGS = {0b1001: ("WN", "ES"), 0b0110: ("EN", "WS")}

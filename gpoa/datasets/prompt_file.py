@@ -16,8 +16,8 @@
     status             "ok" or "absent"
     provenance         models, digest of the config, reference, strategy
 
-`<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its `threshold`
-and `scale`, and, from the learned prior, `detail` [256, 256] float16 log odds over the whole image.
+`<stem>.npz` beside it holds `mask_prompt` [256, 256] float16 and `score_map` [rows, columns] float32 with its
+`threshold` and `scale`, and, from the learned prior, `detail` [256, 256] float16 log odds over the whole image.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def write_prompts(path: Path, record: PromptRecord) -> None:
     Raises:
         DataError: the folder cannot be written.
     """
-    arrays = _arrays(record)
+    arrays: dict[str, Any] = _arrays(record)
     array_path = path.with_name(path.name[: -len(".json")] + ".npz")
     if arrays:
         content = io.BytesIO()
@@ -133,7 +133,9 @@ def read_prompts(path: Path) -> PromptRecord:
     except FileNotFoundError as error:
         raise PromptError(f"{path}: no such prompt file; make it with `gpoa prompts`") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise PromptError(f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`") from error
+        raise PromptError(
+            f"{path}: cannot be read as JSON ({one_line(error)}); make it again with `gpoa prompts`"
+        ) from error
     try:
         record = _parse(plain, Path(path).parent)
     except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
@@ -252,7 +254,7 @@ def _optional(plain: dict[str, Any], name: str, dtype: type, count: int) -> np.n
     """One value for each point, where the file has them."""
     if plain.get(name) is None:
         return None
-    values = np.asarray(plain[name], dtype=dtype)
+    values: np.ndarray = np.asarray(plain[name], dtype=dtype)
     if values.shape != (count,):
         raise ValueError(f"{count} points but {name} of shape {values.shape}")
     return values

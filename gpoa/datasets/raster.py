@@ -146,7 +146,7 @@ def windows_of(raster: Raster, reading: ReadingConfig) -> list[Window | None]:
         if len(given) not in (2, 2 * len(chosen)):
             shown = f"{len(chosen)} channels are shown"
             raise ImageError(f"--reading.window has {len(given)} values, but {shown}; give 2 or 2 each")
-        pairs = list(zip(given[::2], given[1::2]))
+        pairs: list[Window | None] = list(zip(given[::2], given[1::2], strict=True))
         return pairs if len(pairs) == len(chosen) else pairs * len(chosen)
     if raster.window is not None:
         return [raster.window] * len(chosen)

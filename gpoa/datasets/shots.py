@@ -46,7 +46,7 @@ def zip_shots(
     labels = [masks] if isinstance(masks, single) else list(masks)
     if not images or len(images) != len(labels):
         raise DataError(f"{len(images)} reference images but {len(labels)} masks; give one mask for each image")
-    return list(zip(images, labels))
+    return list(zip(images, labels, strict=True))
 
 
 def load_shot(

@@ -73,7 +73,9 @@ def _unknown(folder: Path) -> list[str]:
     """The line that counts files of a kind that we do not read."""
     if is_output(folder):
         return []  # what else lies there is ours
-    kinds = Counter(path.suffix.lower() or "no suffix" for path in entries(folder) if path.is_file() and not is_image(path))
+    kinds = Counter(
+        path.suffix.lower() or "no suffix" for path in entries(folder) if path.is_file() and not is_image(path)
+    )
     if not kinds:
         return []
     named = [f"{kind} {count}" for kind, count in kinds.most_common(NAMED)]
@@ -90,4 +92,5 @@ def _deeper(folder: Path) -> list[str]:
         return []
     least = "at least " if len(below) == LOOKED_INTO else ""
     lie = "image lies" if count == 1 else "images lie"
-    return [f"{folder}: {least}{count} {lie} in subfolders and {'is' if count == 1 else 'are'} left out; --recursive takes them"]
+    are = "is" if count == 1 else "are"
+    return [f"{folder}: {least}{count} {lie} in subfolders and {are} left out; --recursive takes them"]

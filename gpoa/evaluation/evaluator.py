@@ -113,7 +113,9 @@ class Summary:
     @property
     def unmatched_predictions(self) -> tuple[str, ...]:
         """File names of predictions without a truth; empty where no truth was given."""
-        return tuple(row.prediction.name for row in self.unscored) if self.has_truth else ()
+        if not self.has_truth:
+            return ()
+        return tuple(row.prediction.name for row in self.unscored if row.prediction is not None)
 
     @property
     def n_missing(self) -> int:
@@ -147,10 +149,14 @@ class Summary:
             )
         empty = [row.image for row in self.rows if row.n_labels == 0]
         if empty and len(empty) == len(self.rows):
-            lines.append("every true mask is empty: check --ground-truth; a score is 1 where nothing was predicted, else 0")
+            lines.append(
+                "every true mask is empty: check --ground-truth; a score is 1 where nothing was predicted, else 0"
+            )
         elif empty:
             names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            lines.append(f"{len(empty)} of {len(self.rows)} true masks are empty ({names}): these images score 1 or 0 only")
+            lines.append(
+                f"{len(empty)} of {len(self.rows)} true masks are empty ({names}): these images score 1 or 0 only"
+            )
         return tuple(lines)
 
     @property
@@ -192,6 +198,7 @@ class Summary:
 
     def _instances(self) -> dict[str, Any]:
         """Object scores: of all objects together, and over images."""
+        assert self.instances_from is not None, "objects were not scored"
         scores = [row.instances for row in self.rows if row.instances is not None]
         together, each = pool(scores), [score.values() for score in scores]
         return {
@@ -246,10 +253,11 @@ def evaluate_folders(
 def _evaluate(truth: MaskSource, prediction: MaskSource | None, kinds: tuple[str, str] | None) -> Row:
     """One row; a file that cannot be used becomes part of the row, not an error."""
     true = found = None
+    status: Status
     try:
         true = truth.read()
         found = None if prediction is None else prediction.read()
-        if found is not None and found.mask.shape != true.mask.shape:
+        if prediction is not None and found is not None and found.mask.shape != true.mask.shape:
             raise MaskError(_size_message(prediction.path, found.mask.shape, true.mask.shape))
         status, message = ("ok", "") if found is not None else ("missing", "no prediction of this name")
     except (GpoaError, OSError) as error:
@@ -261,7 +269,7 @@ def _evaluate(truth: MaskSource, prediction: MaskSource | None, kinds: tuple[str
         return replace(row, scores=_worst(None))
     objects = None if kinds is None else _score_objects(found if status == "ok" else None, true, kinds)
     row = replace(row, n_labels=true.n_labels, instances=objects)
-    if status != "ok":
+    if status != "ok" or found is None:
         return replace(row, scores=_worst(math.hypot(*true.mask.shape)))
     return replace(row, scores=score_all(found.mask, true.mask), counts=score_masks(found.mask, true.mask))
 
@@ -332,7 +340,13 @@ def _size_message(path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -
 
 def _statistics(values: Sequence[float]) -> dict[str, float | None]:
     """Mean with its 95 % interval, median, standard deviation, smallest and largest; None where too few values."""
-    functions = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
+    functions: dict[str, Callable[[Sequence[float]], Any]] = {
+        "mean": np.mean,
+        "median": np.median,
+        "std": np.std,
+        "min": np.min,
+        "max": np.max,
+    }
     found = {name: float(function(values)) if len(values) else None for name, function in functions.items()}
     interval = paired_bootstrap(np.asarray(values), seed=0, samples=SAMPLES) if len(values) > 1 else None
     low, high = (None, None) if interval is None else (interval.low, interval.high)

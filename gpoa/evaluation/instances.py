@@ -135,8 +135,10 @@ def pool(scores: Iterable[InstanceScores]) -> InstanceScores:
     """
     scores = list(scores)
     hits = tuple(sum(score.hits[place] for score in scores) for place in range(len(THRESHOLDS)))
-    totals = [sum(getattr(score, name) for score in scores) for name in ("n_predicted", "n_true", "matched")]
-    return InstanceScores(*totals, float(sum(score.iou_sum for score in scores)), hits)
+    n_predicted, n_true, matched = (
+        sum(getattr(score, name) for score in scores) for name in ("n_predicted", "n_true", "matched")
+    )
+    return InstanceScores(n_predicted, n_true, matched, float(sum(score.iou_sum for score in scores)), hits)
 
 
 def instance_ious(prediction: np.ndarray, truth: Truth) -> np.ndarray:

@@ -88,6 +88,7 @@ class MaskSource:
         if self.annotations is None:
             mask = load_mask(self.path, allow_empty=True)
             return MaskContent(mask, _read_labels(self.path, mask))
+        assert self.size is not None, "COCO images come with their size"
         mask, crowd = np.zeros(self.size, dtype=bool), np.zeros(self.size, dtype=bool)
         single = []
         for annotation in self.annotations:

@@ -1,11 +1,11 @@
 """The benchmark protocol of DESIGN section 7: which images, which means, which intervals.
 
-For each class: up to three references (first, middle, last by name), every other image is a target (20 at most). Means are
-taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired bootstraps over
-images within classes.
+For each class: up to three references (first, middle, last by name), every other image is a target (20 at most). Means
+are taken over the images of a class, then over the classes of a set, then over the sets; intervals are paired
+bootstraps over images within classes.
 
-A row is a mapping with `class`, `reference`, `image`, `method`, the metrics and, where a method draws at random, `seed`. An image
-that was measured with several seeds counts once, with the mean of its values.
+A row is a mapping with `class`, `reference`, `image`, `method`, the metrics and, where a method draws at random,
+`seed`. An image that was measured with several seeds counts once, with the mean of its values.
 """
 
 from __future__ import annotations

@@ -134,7 +134,17 @@ def best_other(rows: Sequence[Row], ours: str, methods: Sequence[str]) -> dict[s
 
 def headline(rows: Sequence[Row], ours: str, methods: Sequence[str], titles: Mapping[str, str]) -> str:
     """The table of methods in Markdown, ours against each of them."""
-    head = ("method", "IoU (95 %)", "Dice", "boundary IoU", "HD95 px", "ours - it (95 %)", "we win / tie / lose", "calls", "s")
+    head = (
+        "method",
+        "IoU (95 %)",
+        "Dice",
+        "boundary IoU",
+        "HD95 px",
+        "ours - it (95 %)",
+        "we win / tie / lose",
+        "calls",
+        "s",
+    )
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for method in methods:
         one = summarise(rows, method, ("iou", "dice", "boundary_iou", "hd95"))

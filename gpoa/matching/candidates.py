@@ -87,8 +87,8 @@ def make_candidates(
 
 
 def _positions(index: np.ndarray, labels: np.ndarray, score_map: ScoreMap, features: PatchFeatures) -> np.ndarray:
-    """[N, 2] float32 (x, y) in original pixels of chosen cells: their centres; with a finer map, its strongest pixel in each
-    (the weakest for negatives), so that a point on a thin structure lies on it."""
+    """[N, 2] float32 (x, y) in original pixels of chosen cells: their centres; with a finer map, its strongest pixel in
+    each (the weakest for negatives), so that a point on a thin structure lies on it."""
     if score_map.detail is None:
         return patch_centers_original(features)[index]
     rows, columns = score_map.values.shape

@@ -38,7 +38,8 @@ def sureness(score_map: ScoreMap) -> float:
         score_map: of the target.
 
     Returns:
-        The mean probability of a pixel, weighted by the probability itself, in [0, 1]; 0 for a map that is not the prior's.
+        The mean probability of a pixel, weighted by the probability itself, in [0, 1]; 0 for a map that is not the
+        prior's.
     """
     if score_map.detail is None:
         return 0.0

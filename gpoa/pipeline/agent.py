@@ -158,8 +158,8 @@ def open_episode(
 
 
 def _same_models(trained_with: dict[str, str], used: dict[str, str]) -> bool:
-    """Whether a policy fits the models in use: the same weights and settings, be it in a reduced number type, in which it
-    gains as much (scripts/RESULTS.md has the numbers)."""
+    """Whether a policy fits the models in use: the same weights and settings, be it in a reduced number type, in which
+    it gains as much (scripts/RESULTS.md has the numbers)."""
     return trained_with in (used, {name: full_id(value) for name, value in used.items()})
 
 

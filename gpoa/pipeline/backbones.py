@@ -7,9 +7,11 @@ cached loads neither encoder.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -145,7 +147,7 @@ class Backbones:
             if self.cache.missing(key, model_id) and self._made_ahead(key, model_id) is None
         }
         for key, arrays in zip(lacking, compute(list(lacking.values())), strict=True):
-            self.cache.get_or_compute(key, model_id, lambda arrays=arrays: arrays)
+            self.cache.get_or_compute(key, model_id, functools.partial(_same, arrays))
             if self.cache.folder is None:
                 self._ahead[0][key, model_id] = arrays
 
@@ -210,14 +212,15 @@ class Backbones:
     def _build_extractor(self) -> FeatureExtractor:
         """The feature model of the config."""
         settings, models = self.config.features, self.config.models
+        made: FeatureExtractor
         if models.features == SEGMENTER_FEATURES:
             made = SegmenterTokens(self._segmenter_tokens, self.segmenter.model_id, settings.image_size)
             resampling = BICUBIC
         else:
             folder = self._features_folder()
-            made = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
-            self._reduce(made, models.features)
-            resampling = made.pixels.resampling
+            vit = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
+            self._reduce(vit, models.features)
+            made, resampling = vit, vit.pixels.resampling
         return made if settings.tiles is None else TiledExtractor(made, settings.image_size, settings.tiles, resampling)
 
     def _features_folder(self) -> Path:
@@ -255,7 +258,7 @@ class Backbones:
         if models.precision != "float32":
             if getattr(segmenter, "dtype", None) is None:
                 raise ConfigError(f"--models.precision {models.precision}: {models.segmenter} decodes in float32 only")
-            segmenter.dtype = models.precision
+            cast(_DecodesInTypes, segmenter).dtype = models.precision
         self._reduce(segmenter, models.segmenter)
         return segmenter
 
@@ -270,10 +273,28 @@ class Backbones:
         if getattr(model, "encoder_dtype", None) is not None:
             if asked == "auto" and self.device == "cpu":
                 dtype = _fastest_type(model)
-            model.encoder_dtype, model.model_id = dtype, reduced_id(model.model_id, dtype)
+            cast(_EncodesInTypes, model).encoder_dtype = dtype
+            model.model_id = reduced_id(model.model_id, dtype)
         elif asked != "auto" and dtype != "float32":
             said = f"--models.encoder-precision {asked}: {name} encodes in float32 only; take float32 or auto"
             raise ConfigError(said)
+
+
+class _EncodesInTypes(Protocol):
+    """A model whose encoder runs in several number types."""
+
+    encoder_dtype: str
+
+
+class _DecodesInTypes(Protocol):
+    """A segmenter whose decoder runs in several number types."""
+
+    dtype: str
+
+
+def _same(arrays: Arrays) -> Arrays:
+    """What was computed before."""
+    return arrays
 
 
 def _fastest_type(model: Segmenter | FeatureExtractor) -> str:
@@ -281,7 +302,7 @@ def _fastest_type(model: Segmenter | FeatureExtractor) -> str:
     image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
 
     def way(dtype: str) -> Callable[[], object]:
-        one = copy.copy(model)  # loads weights of its own
+        one: Any = copy.copy(model)  # loads weights of its own
         one.encoder_dtype = dtype
         call = one.encode if hasattr(one, "encode") else one.extract
         return lambda: call(image)

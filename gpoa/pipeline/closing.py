@@ -49,7 +49,9 @@ def close_run(
     strangers = leftovers(output, samples)
     if strangers:
         belongs = "files belong" if len(strangers) > 1 else "file belongs"
-        report.notes.append(f"{output / 'masks'}: {len(strangers)} {belongs} to no target of this run ({some(strangers)})")
+        report.notes.append(
+            f"{output / 'masks'}: {len(strangers)} {belongs} to no target of this run ({some(strangers)})"
+        )
     parts: dict[str, Callable[[], None]] = {}
     parts["contact_sheet.jpg"] = lambda: _write_sheet(output, samples, report, shots)
     if coco is not None:

@@ -1,4 +1,5 @@
-"""The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing done.
+"""The stages of `gpoa.pipeline.image` over folders: resumable, one bad image never ends a batch, ctrl-C loses nothing
+done.
 
 `targets` is a file, a folder, several of both, or what `find_targets` made of them.
 
@@ -304,8 +305,8 @@ def work_through(
 def _kept_item(
     output: Path, sample: Sample, made_from: dict[str, str], trace: bool, reading: ReadingConfig
 ) -> Item | None:
-    """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to be
-    done, or its animation is asked for and missing.
+    """What an earlier run made of an image, its pictures drawn again where they are gone; None where the image has to
+    be done, or its animation is asked for and missing.
     """
     stem = sample.stem
     kept = kept_record(output, stem, made_from)
@@ -322,6 +323,7 @@ def _kept_item(
 
 def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
     """Prompts, optimises and segments one image, and writes its files."""
+    assert opened.image is not None, "read where nothing was kept"
     image = opened.image
     initial = segmenter.initial_prompts(image, sample.image_path.name)
     optimized, search = segmenter.optimize(image, initial)

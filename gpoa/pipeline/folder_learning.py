@@ -52,8 +52,12 @@ def learn_folder(
     images = {sample: image for sample, image in loaded if image is not None}
     if segmenter.backbones.cache.folder is not None:  # what is kept in memory belongs to the images that are read ahead
         encode_ahead(segmenter, list(images.values()))
+
+    def first_mask(image: np.ndarray, sample: Sample) -> np.ndarray:
+        return segmenter.first_mask(image, record_of(image, sample))
+
     for sample, image in images.items():
-        mask = _usable(sample, lambda: segmenter.first_mask(image, record_of(image, sample)))
+        mask = _usable(sample, first_mask, image, sample)
         if mask is not None:
             masks[sample] = (image, mask)
     segmenter.learn_folder([masks[sample] for sample in samples if sample in masks])

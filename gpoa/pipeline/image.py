@@ -3,14 +3,14 @@
     reference + mask --fit--> matcher
     target --initial_prompts--> PromptRecord --optimize--> PromptRecord --segment--> mask
 
-`gpoa.pipeline.folder` runs these stages over folders, `gpoa.pipeline.one_shot` is what Python users call. Legend: sizes are
-(H, W), points are (x, y).
+`gpoa.pipeline.folder` runs these stages over folders, `gpoa.pipeline.one_shot` is what Python users call. Legend: sizes
+are (H, W), points are (x, y).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ import numpy as np
 from gpoa.config import LEARNED, GpoaConfig, SegmentConfig, StrategyName, digest
 from gpoa.datasets.options import NO_OPTIONS, MaskOptions
 from gpoa.datasets.pages import reading_parts
-from gpoa.datasets.prompt_file import PromptRecord, refuse_outside
+from gpoa.datasets.prompt_file import PromptRecord
 from gpoa.datasets.shots import ImageLike, load_shot, to_pixels, zip_shots
 from gpoa.envs.episode import PromptEpisode
-from gpoa.errors import DataError, PromptError
+from gpoa.errors import DataError
 from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.geometry import logits_to_patches
 from gpoa.matching.folder import FolderMatcher
@@ -31,45 +31,25 @@ from gpoa.matching.presence import presence, sureness
 from gpoa.matching.prior.maps import MIDDLE
 from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
-from gpoa.pipeline.agent import Agent, names_of, open_episode
+from gpoa.pipeline.agent import Agent, open_episode
 from gpoa.pipeline.backbones import Backbones
+from gpoa.pipeline.prediction import Prediction
+from gpoa.pipeline.prior_choice import choose_with_prior, take_prior
 from gpoa.pipeline.prompting import Prompter, on_grid
+from gpoa.pipeline.record_checks import check_models, check_size
 from gpoa.pipeline.reference import Fitted, fit_prior_reference, fit_reference, read_reference, write_reference
 from gpoa.search.judges import Evidence, make_judge
-from gpoa.search.posterior import choose_by_posterior, prior_itself, prompt_sets
 from gpoa.search.strategies import Optimized, Search, Trial, optimize
 from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import PointPrompts, ScoreMap
+from gpoa.types import PointPrompts
 
 if TYPE_CHECKING:
     from gpoa.matching.prior.model import Prior
 
 EMPTY = PointPrompts(np.empty((0, 2), dtype=np.float32), np.empty(0, dtype=np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What `predict` returns for one image.
-
-    Args:
-        mask: [H, W] bool at the image's original size.
-        initial: the initial prompts.
-        optimized: the prompts that made the mask.
-        search: all trials of the optimiser; None where the object was not found.
-    """
-
-    mask: np.ndarray
-    initial: PromptRecord
-    optimized: PromptRecord
-    search: Optimized | None
-
-    @property
-    def confidence(self) -> float:
-        """The judge's score of the mask, in [0, 1]; 0 where the object was not found."""
-        return self.optimized.confidence or 0.0
 
 
 class ImagePipeline:
@@ -193,7 +173,7 @@ class ImagePipeline:
             PromptError: the file is damaged, or was made by other models than the ones in use.
         """
         fitted, models = read_reference(path, self.config.matching)
-        self._check_models(path, models)
+        check_models(path, models, self.backbones.ids)
         self._fitted, self._folder = fitted, None
         return self
 
@@ -226,11 +206,12 @@ class ImagePipeline:
         return logits_to_patches(logits, size, features.grid_size).reshape(-1)
 
     def learn_folder(self, first_masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> ImagePipeline:
-        """Learns from first masks of other images of the folder, for the learned strategies; see `gpoa.matching.folder`.
+        """Learns from first masks of other images of the folder, for the learned strategies; see
+        `gpoa.matching.folder`.
 
         Args:
-            first_masks: (image [H, W, 3] uint8 RGB, what `first_mask` returned for it); masks that cover nothing are passed
-                over.
+            first_masks: (image [H, W, 3] uint8 RGB, what `first_mask` returned for it); masks that cover nothing are
+                passed over.
 
         Returns:
             The pipeline itself.
@@ -303,10 +284,8 @@ class ImagePipeline:
         settings = self.config.optimize
         if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
-        if self.strategy == "prior":
-            return self._take_prior(image, record)
-        if self.strategy == "posterior":
-            return self._choose_by_posterior(image, record)
+        if self.strategy in ("prior", "posterior"):
+            return self._by_prior(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
         search = Search(lambda sets: decode_chosen(self.backbones.segmenter, embedding, sets), judge, settings.budget)
@@ -331,38 +310,11 @@ class ImagePipeline:
             provenance={**record.provenance, **how},
         )
 
-    def _take_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """The prior's own mask, without the segmenter."""
-        score_map = self._detailed(image, record)
-        own = prior_itself(record.prompts, score_map, (image.shape[0], image.shape[1]))
-        return self._improved(record, own, {"decoder_calls": 0}), Optimized(own, [own])
-
-    def _detailed(self, image: np.ndarray, record: PromptRecord) -> ScoreMap:
-        """The record's score map, which must come from the prior."""
+    def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
+        """The prior's own mask, or the one among those of a fixed list of sets that the prior expects most of."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
-        if score_map.detail is None:
-            raise PromptError(
-                f"{record.image}: these prompts were not made with the prior; make them again with `gpoa prompts`, or choose "
-                "another --optimize.strategy"
-            )
-        return score_map
-
-    def _choose_by_posterior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """Decodes the fixed list of sets and keeps the mask that the prior expects most of."""
-        score_map = self._detailed(image, record)
-        settings, size = self.config.optimize, (image.shape[0], image.shape[1])
-        embedding = self.backbones.embedding(image)
-        result = choose_by_posterior(
-            prompt_sets(record.prompts, score_map, size, self.config.candidates.prior_gain),
-            lambda sets: self.backbones.segmenter.decode(embedding, sets, all_outputs=True),
-            score_map,
-            size,
-            settings.budget,
-        )
-        facts = {
-            "decoder_calls": sum(trial.prompts.mask_output == 0 for trial in result.trials),
-            "start_score": round(result.trials[0].score, 5),
-        }
+        choose = take_prior if self.strategy == "prior" else choose_with_prior
+        result, facts = choose(self.backbones, self.config, image, record, score_map)
         return self._improved(record, result.best, facts), result
 
     def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
@@ -430,22 +382,8 @@ class ImagePipeline:
         Raises:
             PromptError: says what differs, or which point lies outside, and what to do.
         """
-        size = (image.shape[0], image.shape[1])
-        if record.original_size is not None and record.original_size != size:
-            raise PromptError(
-                f"{record.image}: prompts are for an image of {record.original_size} (H, W), this one has {size}; "
-                "make them again with `gpoa prompts`"
-            )
-        refuse_outside(record, size)
-        self._check_models(record.image, record.provenance.get("models"))
-
-    def _check_models(self, name: str | Path, made_by: dict[str, str] | None) -> None:
-        """Refuses what other models made; a file that does not name its models (a user's own) passes."""
-        if made_by is not None and made_by != self.backbones.ids:
-            raise PromptError(
-                f"{name}: prompts were made with {names_of(made_by)}, in use are {names_of(self.backbones.ids)}; "
-                "make them again with `gpoa prompts`, or choose those models"
-            )
+        check_size(image, record)
+        check_models(record.image, record.provenance.get("models"), self.backbones.ids)
 
     def _evidence(self, image: np.ndarray, record: PromptRecord) -> Evidence:
         """What the judge may look at; without a score map (a user's own file) the dense part is flat."""

@@ -10,7 +10,8 @@ from gpoa.datasets.options import NO_OPTIONS, MaskOptions
 from gpoa.datasets.shots import ImageLike
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.folder import run_folder
-from gpoa.pipeline.image import ImagePipeline, Prediction
+from gpoa.pipeline.image import ImagePipeline
+from gpoa.pipeline.prediction import Prediction
 from gpoa.pipeline.progress import Report
 
 

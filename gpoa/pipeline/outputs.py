@@ -164,12 +164,16 @@ def coco_names(samples: Sequence[Sample]) -> list[str]:
     """One `file_name` for each image of a COCO file, no two alike.
 
     Returns:
-        The file's name (a page of a stack: its own, as the mask's), after its place below the targets' folder where there is one; where that is not enough (two
-        target folders with equal names), the path below the folder that holds all targets.
+        The file's name (a page of a stack: its own, as the mask's), after its place below the targets' folder where
+        there is one; where that is not enough (two target folders with equal names), the path below the folder that
+        holds all targets.
     """
     pages = [sample.page is not None for sample in samples]
-    files = [f"{PurePosixPath(s.stem).name}{s.image_path.suffix}" if page else s.image_path.name for s, page in zip(samples, pages)]
-    names = [str(PurePosixPath(sample.stem).parent / file) for sample, file in zip(samples, files)]
+    files = [
+        f"{PurePosixPath(s.stem).name}{s.image_path.suffix}" if page else s.image_path.name
+        for s, page in zip(samples, pages, strict=True)
+    ]
+    names = [str(PurePosixPath(sample.stem).parent / file) for sample, file in zip(samples, files, strict=True)]
     if len(set(names)) == len(names):
         return names
     paths = [sample.image_path.resolve() for sample in samples]

@@ -46,7 +46,9 @@ class Item:
     @property
     def is_absent(self) -> bool:
         """The object was not found, in this run or in the earlier one that did the image."""
-        return self.status == "absent" or (self.status == "kept" and self.confidence is not None and self.confidence <= 0)
+        return self.status == "absent" or (
+            self.status == "kept" and self.confidence is not None and self.confidence <= 0
+        )
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def prior_score_map(logits: np.ndarray) -> ScoreMap:
         logits: [256, 256] log odds over the whole image.
 
     Returns:
-        `values` [64, 64], the largest log odds in each cell, so that nothing thin or small is averaged away; `detail` is
-        the whole map.
+        `values` [64, 64], the largest log odds in each cell, so that nothing thin or small is averaged away; `detail`
+        is the whole map.
     """
     detail = np.clip(logits, -DETAIL_LIMIT, DETAIL_LIMIT).astype(np.float16).astype(np.float32)
     step = len(detail) // MIDDLE

@@ -83,9 +83,14 @@ def fit_prior_reference(
 def write_reference(path: Path, fitted: Fitted, models: dict[str, str]) -> None:
     """Writes the labelled patches and the names of the models that they come from; DataError where it cannot."""
     content = io.BytesIO()
-    arrays = {"tokens": fitted.reference.tokens, "foreground": fitted.reference.foreground}
-    arrays["segmenter_tokens"] = fitted.segmenter_reference.tokens
-    np.savez_compressed(content, **arrays, digest=fitted.digest, models=json.dumps(models))
+    np.savez_compressed(
+        content,
+        tokens=fitted.reference.tokens,
+        foreground=fitted.reference.foreground,
+        segmenter_tokens=fitted.segmenter_reference.tokens,
+        digest=fitted.digest,
+        models=json.dumps(models),
+    )
     write_atomic(path, content.getvalue())
 
 

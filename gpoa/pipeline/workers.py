@@ -15,11 +15,10 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -37,6 +36,7 @@ from gpoa.pipeline.image import ImagePipeline
 from gpoa.pipeline.outputs import check_apart, prepare_folder
 from gpoa.pipeline.progress import Item, Progress, Report
 from gpoa.runtime.prefetch import plan_for
+from gpoa.runtime.processes import inherited, threads_each
 from gpoa.runtime.signals import ENDING
 from gpoa.types import Sample
 
@@ -45,8 +45,8 @@ logger = logging.getLogger(__name__)
 GRACE = 4.0
 """Seconds that a worker has to end after it was told to."""
 STOP = getattr(signal, "SIGUSR1", signal.SIGTERM)
-"""The parent's word to a worker to end at once. Not SIGTERM, SIGHUP or SIGINT: batch systems, service managers and terminals
-send these to every process of a run, and the parent alone decides.
+"""The parent's word to a worker to end at once. Not SIGTERM, SIGHUP or SIGINT: batch systems, service managers and
+terminals send these to every process of a run, and the parent alone decides.
 """
 
 
@@ -206,7 +206,7 @@ class _Crew:
         context, level = get_context("spawn"), logging.getLogger().getEffectiveLevel()
         count = len(self.devices)
         threads = threads_each(count)
-        with _inherited(threads):
+        with inherited(threads):
             for number, device in enumerate(self.devices):
                 mine, theirs = context.Pipe()
                 arguments = (self.job, device, number / count, threads, level, theirs)
@@ -297,37 +297,6 @@ class _Crew:
         """Sends a message; a dead worker is noticed where its answer is read."""
         with contextlib.suppress(OSError):
             worker.channel.send(message)
-
-
-def threads_each(workers: int) -> int:
-    """Threads for each of several processes: an equal part of the cores, or of $OMP_NUM_THREADS where that is set."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdecimal() and int(said) > 0:
-        cores = int(said)
-    else:
-        # The cores that this process may use, where the system says so; os.cpu_count() are those of the machine.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // workers)
-
-
-@contextlib.contextmanager
-def _inherited(threads: int) -> Iterator[None]:
-    """What processes started within inherit: the number of threads, which libraries read when they are loaded; and
-    deafness to ctrl-C, which a terminal sends to all, and on which the parent decides.
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
-    try:
-        yield
-    finally:
-        if in_main:
-            signal.signal(signal.SIGINT, handler)
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _interrupt(process: BaseProcess) -> None:

@@ -133,10 +133,10 @@ def _charts(one: Calibration, plain: bool) -> str:
     low = max(0.0, np.floor(10 * min(one.kept.min(), mean) - 0.5) / 10)
     labels = ("share of the images kept, most confident first", "mean IoU of these")
     kept = plane_chart("Mean IoU of the images kept", labels, None, curves, (low, 1.0))
-    dots = f"{'Each' if plain else 'Ours: each'} dot is an image, squares are means of bins of equal counts."
+    caption = f"{'Each' if plain else 'Ours: each'} dot is an image, squares are means of bins of equal counts."
     return (
         '<div class="pair">'
-        + figure(plane + curve_legend(lines), dots)
+        + figure(plane + curve_legend(lines), caption)
         + figure(kept + curve_legend(curves), "What is gained by setting the least confident images aside.")
         + "</div>"
     )

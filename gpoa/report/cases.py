@@ -167,7 +167,7 @@ def _panels(case: Case) -> list[Panel]:
     """Reference, prompts, start, answer, truth, errors: those that there are."""
     base = _small(case.image)
     panels = []
-    if case.reference_image is not None:
+    if case.reference_image is not None and case.reference_mask is not None:
         reference = _tinted(case.reference_image, case.reference_mask)
         panels.append(Panel("reference and its mask", f"reference {case.reference_name} with its mask", reference))
     panels.append(Panel(_prompt_caption(case.prompts), f"image {case.image_name}", base, _shapes(case, base.size)))

@@ -66,8 +66,8 @@ class Curve(NamedTuple):
     """A line of a plane: its label, points, colour, dash pattern, and whether its points are marked."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     color: str
     dash: str = ""
     marks: bool = False

@@ -199,11 +199,12 @@ def merge_seeds(rows: Sequence[Row]) -> list[dict[str, Any]]:
         lost = key_of(row) in scored_images or (row.get("status") == "failed" and row["class"] in scored_classes)
         if lost and values["iou"] is None:
             values.update(dict.fromkeys(OVERLAP, 0.0))
-        grouped[(*key_of(row), row["method"])].append(values)
-        statuses[(*key_of(row), row["method"])].add(row.get("status", "ok"))
+        key = (*key_of(row), row["method"])
+        grouped[key].append(values)
+        statuses[key].add(row.get("status", "ok"))
     merged = []
     for place, several in grouped.items():
-        known = {name: [v[name] for v in several if v[name] is not None] for name in NUMBERS}
+        known = {name: [value for v in several if (value := v[name]) is not None] for name in NUMBERS}
         means = {name: float(np.mean(values)) if values else None for name, values in known.items()}
         status = next((s for s in ("failed", "absent") if s in statuses[place]), "ok")
         names = dict(zip(("class", "reference", "image", "method"), place, strict=True))

@@ -79,7 +79,7 @@ def report_folder(
 def _row(row: Row) -> dict[str, Any]:
     """A row of the evaluation as the report wants it."""
     return {
-        **{"class": "masks", "reference": "", "image": row.image, "method": METHOD, "seed": 0},
+        "class": "masks", "reference": "", "image": row.image, "method": METHOD, "seed": 0,
         "status": "absent" if row.found == "absent" else STATUS[row.status],
         **row.scores,
         "confidence": row.confidence,

@@ -1,7 +1,7 @@
 """The report of one folder of masks, without other methods to compare with: plain words. Each function returns HTML.
 
-Legend: `known` are merged rows that have an IoU (`gpoa.report.data.scored`). A row counts as there where its mask could be
-compared; the others (missing, unreadable, of another size) have the worst scores.
+Legend: `known` are merged rows that have an IoU (`gpoa.report.data.scored`). A row counts as there where its mask could
+be compared; the others (missing, unreadable, of another size) have the worst scores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _SCORES = {
 }
 CONVENTIONS = {
     "means": "over images",
-    "missing or unusable masks": "count as 0 in every score, and as the image diagonal in distances, where the table says so",
+    "missing or unusable masks": (
+        "count as 0 in every score, and as the image diagonal in distances, where the table says so"
+    ),
     "undefined or infinite values": "are left out of the means",
 }
 
@@ -57,7 +59,8 @@ def plain_headline(known: Sequence[Row]) -> str:
         lines += [("the masks that are there", there)] if there else []
     names = [name for name in _SCORES if any(row[name] is not None for row in known)]
     cells = [
-        Line([text(label), str(len(rows)), *(_cell(rows, name) for name in names)], rows is known) for label, rows in lines
+        Line([text(label), str(len(rows)), *(_cell(rows, name) for name in names)], rows is known)
+        for label, rows in lines
     ]
     columns = [Column("Mean over", False), Column("Images"), *(Column(_SCORES[name]) for name in names)]
     return table("Scores", columns, cells)

@@ -165,9 +165,9 @@ def _lead(report: Report, merged: Sequence[Row], known: Sequence[Row], group: Gr
     if report.ours not in by_method:
         return paragraph(f"{report.name(report.ours)} has no scored image in {group.title}.", "warning")
     ours = by_method[report.ours]
-    others = [one for one in found if one.duel is not None and one.method != report.start]
+    others = [(one, one.duel) for one in found if one.duel is not None and one.method != report.start]
     figures = [(decimal(ours.means["iou"]), f"mean IoU of {report.name(report.ours)}, {ours.images} images")]
-    figures += [_against(one.duel, f"against {report.name(one.method)}, the best other") for one in others[:1]]
+    figures += [_against(duel, f"against {report.name(one.method)}, the best other") for one, duel in others[:1]]
     start = by_method.get(report.start) if report.start else None
     if start is not None and start.duel is not None:
         figures.append(_against(start.duel, f"against {report.name(start.method)}, before the agent"))

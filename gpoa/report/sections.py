@@ -89,7 +89,7 @@ def time_section(report: Report, merged: Sequence[Row]) -> str:
     for method in sorted({row["method"] for row in timed}, key=lambda name: (name != report.ours, name)):
         own = [row for row in timed if row["method"] == method]
         total, encode, decode = (mean_over_images(own, n) for n in ("seconds", "encode_seconds", "decode_seconds"))
-        rest = max(0.0, total - (encode or 0.0) - (decode or 0.0))
+        rest = max(0.0, (total or 0.0) - (encode or 0.0) - (decode or 0.0))
         bars.append((report.name(method), [encode or 0.0, decode or 0.0, rest], f"{decimal(total, 2)} s"))
         slowest = max(row["seconds"] for row in own)
         seconds = [decimal(value) for value in (encode, decode, rest, total, slowest)]

@@ -1,4 +1,5 @@
-"""Training pairs of the prior: the maps of every reference and target of labelled classes, computed once and kept on disk.
+"""Training pairs of the prior: the maps of every reference and target of labelled classes, computed once and kept on
+disk.
 
     classes --ordered pairs--> PriorPairs.fill --> <folder>/coarse.npy middle.npy fine.npy rgb.npy mask.npy
 
@@ -120,7 +121,8 @@ class PriorPairs:
         self.arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
 
     def fill(self, backbones: Backbones) -> Iterator[int]:
-        """Computes the maps that are missing; yields after each pair. Stopped at any moment, it goes on where it was."""
+        """Computes the maps that are missing; yields after each pair. Stopped at any moment, it goes on where it
+        was."""
         shots: dict[Sample, tuple[np.ndarray, np.ndarray]] = {}
         fitted: tuple[Sample, PriorReference] | None = None
         for place in np.flatnonzero(self.arrays["done"] == MISSING):
@@ -218,6 +220,7 @@ class ClassPairs:
 def _load(sample: Sample, shots: dict[Sample, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask of a sample; those of the latest reference's pairs are kept."""
     if sample not in shots:
+        assert sample.mask_path is not None, "training samples have masks"
         image = load_image(sample.image_path)
         shots[sample] = image, load_mask(sample.mask_path, (image.shape[0], image.shape[1]), allow_empty=True)
     return shots[sample]

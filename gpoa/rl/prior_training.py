@@ -183,7 +183,9 @@ class PriorRun:
             "validation_classes": self.names[1],
             "validation": None if found is None else found._asdict(),
         }
-        save_prior(self.folder / "prior.pt", trainer.mean, PriorCard(1.0 if found is None else found.temperature, training))
+        save_prior(
+            self.folder / "prior.pt", trainer.mean, PriorCard(1.0 if found is None else found.temperature, training)
+        )
         return {} if found is None else {f"eval/{name}": value for name, value in found._asdict().items()}
 
 

@@ -47,8 +47,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 def encode_json(content: Any, indent: int | None = None) -> bytes:
     """JSON in UTF-8 with letters of all alphabets as they are.
 
-    A file name that is not UTF-8 reaches Python with a lone surrogate for each such byte, which UTF-8 cannot hold: it is
-    written as JSON's escape, from which `json.loads` and `os.fsencode` give the file's name again.
+    A file name that is not UTF-8 reaches Python with a lone surrogate for each such byte, which UTF-8 cannot hold: it
+    is written as JSON's escape, from which `json.loads` and `os.fsencode` give the file's name again.
 
     Args:
         content: plain values.

@@ -52,7 +52,8 @@ def load_checkpoint(path: Path, remedy: str = "train again with `gpoa train`") -
 
 
 def rng_state(generator: np.random.Generator) -> dict[str, Any]:
-    """The state of every source of randomness: the run's own generator and torch's; Python's and NumPy's stay unused."""
+    """The state of every source of randomness: the run's own generator and torch's; Python's and NumPy's stay
+    unused."""
     return {"numpy": repr(generator.bit_generator.state), "torch": torch.get_rng_state()}
 
 

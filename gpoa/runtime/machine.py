@@ -33,8 +33,8 @@ def default_cache_folder() -> Path:
 
 
 def user_cache_folder() -> Path:
-    """$XDG_CACHE_HOME, else `.cache` in the home folder; a process without a home (a container's user that the system does
-    not know, HOME unset) gets a folder of its own beside the temporary files.
+    """$XDG_CACHE_HOME, else `.cache` in the home folder; a process without a home (a container's user that the system
+    does not know, HOME unset) gets a folder of its own beside the temporary files.
     """
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"])
@@ -94,9 +94,9 @@ def fastest_type(question: str, way: Callable[[str], Callable[[], object]]) -> s
 def keep_freed_memory() -> None:
     """Has glibc keep up to 256 MiB of freed memory, and blocks of up to 32 MiB, for what is allocated next.
 
-    By default it hands large blocks back to the system at once, and every activation of the next image is mapped, zeroed
-    and faulted in anew: a sixth of the time of SAM's decoder on two cores. Elsewhere (musl, macOS, Windows) nothing is
-    done. It holds for the process; only the first call counts.
+    By default it hands large blocks back to the system at once, and every activation of the next image is mapped,
+    zeroed and faulted in anew: a sixth of the time of SAM's decoder on two cores. Elsewhere (musl, macOS, Windows)
+    nothing is done. It holds for the process; only the first call counts.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return

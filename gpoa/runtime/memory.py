@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,7 +144,7 @@ class Batches:
         answers: list[Any] = []
         while len(answers) < len(items):
             part = list(items[len(answers) : len(answers) + self.size])
-            made = if_it_fits(lambda: call(part), len(part), self.device, f"one of the {self.noun} alone")
+            made = if_it_fits(functools.partial(call, part), len(part), self.device, f"one of the {self.noun} alone")
             if made is None:  # only here, with the error gone, are the failed call's tensors free
                 give_memory_back(self.device, len(part), self.noun, say_so=self._limit is None)
                 self._limit = len(part) // 2

@@ -5,6 +5,7 @@ Decoding a picture and running an encoder release the interpreter's lock, so bot
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections import deque
@@ -95,17 +96,18 @@ class ReadAhead(Generic[Opened]):
     def __iter__(self) -> Iterator[Sample]:
         if self._pool is None:
             for sample in self._samples:
-                self._take = lambda sample=sample: self._open_one(sample)
+                self._take = functools.partial(self._open_one, sample)
                 yield sample
             return
-        source, pending = iter(self._samples), deque()
+        source = iter(self._samples)
+        pending: deque[tuple[list[Sample], Future[list[Opened | Exception]]]] = deque()
         while True:
-            self._fill(pending, source)
+            self._fill(self._pool, pending, source)
             if not pending:
                 return
             group, future = pending.popleft()
             for place, sample in enumerate(group):
-                self._take = lambda place=place, future=future: _result(future, place)
+                self._take = functools.partial(_result, future, place)
                 yield sample
 
     def take(self) -> Opened:
@@ -117,7 +119,12 @@ class ReadAhead(Generic[Opened]):
         assert self._take is not None, "iterate first"
         return self._take()
 
-    def _fill(self, pending: deque[tuple[list[Sample], Future]], source: Iterator[Sample]) -> None:
+    def _fill(
+        self,
+        pool: ThreadPoolExecutor,
+        pending: deque[tuple[list[Sample], Future[list[Opened | Exception]]]],
+        source: Iterator[Sample],
+    ) -> None:
         """Hands groups to the second thread until enough are pending."""
         while len(pending) <= self._plan.groups and (not pending or self._waiting()):
             group = list(itertools.islice(source, 1))
@@ -128,7 +135,7 @@ class ReadAhead(Generic[Opened]):
                 group += more
             if not group:
                 return
-            pending.append((group, self._pool.submit(self._open_group, group)))
+            pending.append((group, pool.submit(self._open_group, group)))
 
     def _open_group(self, group: Sequence[Sample]) -> list[Opened | Exception]:
         """Opens and encodes a group; errors are kept for the turn of their sample."""
@@ -149,7 +156,7 @@ class ReadAhead(Generic[Opened]):
         return made
 
 
-def _result(future: Future, place: int) -> Opened:
+def _result(future: Future[list[Opened | Exception]], place: int) -> Opened:
     """One sample's part of an opened group."""
     made = future.result()[place]
     if isinstance(made, Exception):

@@ -1,8 +1,10 @@
-"""Choosing among masks by the prior: the expected IoU of a mask when every pixel is foreground with its own probability.
+"""Choosing among masks by the prior: the expected IoU of a mask when every pixel is foreground with its own
+probability.
 
-With probabilities p the expected overlap of a mask m is the sum of p m and the expected union the sum of p + m - p m; their
-quotient is close to the expected IoU (the error of a ratio of means falls with the area). It needs no second network and a
-millisecond a mask. What the segmenter says of its own mask is mixed in, with weights fitted on validation classes.
+With probabilities p the expected overlap of a mask m is the sum of p m and the expected union the sum of p + m - p m;
+their quotient is close to the expected IoU (the error of a ratio of means falls with the area). It needs no second
+network and a millisecond a mask. What the segmenter says of its own mask is mixed in, with weights fitted on validation
+classes.
 
 Legend: `M` masks, all in SAM's padded low-resolution frame of 256 x 256 cells.
 """

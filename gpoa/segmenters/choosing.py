@@ -55,8 +55,6 @@ def decode_masks(
     if choice == "single":
         return list(decode_chosen(segmenter, embedding, sets).low_res_logits[:, 0])
     prediction = segmenter.decode(embedding, sets, multimask_output=True)
-    if choice == "largest":
-        order = (prediction.low_res_logits > 0).sum(axis=(2, 3))
-    else:
-        order = prediction.iou_predictions
-    return [logits[best] for logits, best in zip(prediction.low_res_logits, order.argmax(axis=1))]
+    areas = choice == "largest"
+    order = (prediction.low_res_logits > 0).sum(axis=(2, 3)) if areas else prediction.iou_predictions
+    return [logits[best] for logits, best in zip(prediction.low_res_logits, order.argmax(axis=1), strict=True)]

@@ -294,7 +294,8 @@ def _token_block(
 
     channels = (state.shape[-1],)
     asked = state if first else state + tokens
-    q, own, value = (_split(linear(x, *w)) for x, w in zip((asked, asked, state), layer.self_attention))
+    inward = zip((asked, asked, state), layer.self_attention[:3], strict=True)
+    q, own, value = (_split(linear(x, *w)) for x, w in inward)
     visible = None if real is None else real[:, None, None]  # [B, 1, 1, T]
     heard = scaled_dot_product_attention(q, own, value, attn_mask=visible).transpose(1, 2).flatten(2)
     heard = linear(heard, *layer.self_attention[3])

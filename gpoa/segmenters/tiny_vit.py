@@ -73,7 +73,7 @@ class TinyVit:
             x = self._convolve(x, "patch_embed.seq.2.c", stride=2)
             for block in range(BLOCKS[0]):
                 x = self._convolution_block(x, f"layers.0.blocks.{block}")
-            for stage, (window, stride) in enumerate(zip(WINDOWS, STRIDES), start=1):
+            for stage, (window, stride) in enumerate(zip(WINDOWS, STRIDES, strict=True), start=1):
                 x = self._merge(x, f"layers.{stage - 1}.downsample", stride)
                 for block in range(BLOCKS[stage]):
                     x = self._attention_block(x, f"layers.{stage}.blocks.{block}", window)
@@ -187,7 +187,8 @@ def read_tiny_vit_weights(graph: Path) -> dict[str, np.ndarray]:
             if node.op_type == "Conv":
                 # /patch_embed/seq/seq.0/c/Conv, /neck/neck.0/Conv: a list's own name stands there twice
                 layer = ".".join(path).replace("seq.seq", "seq").replace("neck.neck", "neck")
-                state |= {f"{layer}.{part}": values[name] for part, name in zip(("weight", "bias"), node.input[1:])}
+                parts = zip(("weight", "bias"), node.input[1:], strict=False)  # not every layer has a bias
+                state |= {f"{layer}.{part}": values[name] for part, name in parts}
             elif last == "Add" and path[-1] == "attn":
                 state[".".join([*path, "bias"])] = to_array(constants[node.input[1]])
         for norm in ("neck.1", "neck.3"):

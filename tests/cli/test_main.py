@@ -12,7 +12,9 @@ import pytest
 from gpoa.cli.main import main
 
 
-@pytest.mark.parametrize("argv", [["run", "-h"], ["run", "--help-all"], ["doctor"], ["models", "list"], ["-h"], ["models", "-h"]])
+@pytest.mark.parametrize(
+    "argv", [["run", "-h"], ["run", "--help-all"], ["doctor"], ["models", "list"], ["-h"], ["models", "-h"]]
+)
 def test_a_reader_that_leaves_ends_the_command_quietly(argv: list[str]):
     """As `| head -1` does; here the reader has gone before the first line."""
     ours, theirs = os.pipe()
@@ -25,7 +27,8 @@ def test_a_reader_that_leaves_ends_the_command_quietly(argv: list[str]):
 
 def test_no_home(tmp_path: Path):
     """A user whom the system does not know, without HOME: the models' folder and the cache are still named."""
-    code = "import sys, pwd, os\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\nfrom gpoa.cli.main import main\n"
+    code = "import sys, pwd, os\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\n"
+    code += "from gpoa.cli.main import main\n"
     code += "sys.exit(main(['models', 'path']))"
     dropped = ("HOME", "XDG_CACHE_HOME", "GPOA_CACHE", "GPOA_CHECKPOINTS")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}

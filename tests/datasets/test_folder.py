@@ -208,7 +208,9 @@ def test_find_layout_in_part_and_not_at_all(tmp_path: Path) -> None:
 
 def test_find_classes(tmp_path: Path) -> None:
     """A class, a set, a folder of sets."""
-    touch(tmp_path, "s/two/images/a.jpg", "s/two/masks/a.png", "s/one/images/b.jpg", "s/one/masks/b.png", "s/source.json")
+    touch(
+        tmp_path, "s/two/images/a.jpg", "s/two/masks/a.png", "s/one/images/b.jpg", "s/one/masks/b.png", "s/source.json"
+    )
     touch(tmp_path, "kvasir/images/k.jpg", "kvasir/masks/k.png")
     assert [name for name, _ in find_classes(tmp_path)] == ["kvasir", "s/one", "s/two"]
     assert [name for name, _ in find_classes(tmp_path / "s")] == ["one", "two"]

@@ -59,7 +59,9 @@ def test_stray_pixels_and_noise() -> None:
     values = np.zeros((200, 200), np.uint8)
     values[3, 4] = values[90, 7] = 1
     first, second = lines(values)
-    assert first == "reference mask: 0.005 % of the image is object (every value above 0 counts, the values are 0 and 1)"
+    assert (
+        first == "reference mask: 0.005 % of the image is object (every value above 0 counts, the values are 0 and 1)"
+    )
     assert second == "reference mask: only 2 pixels: if these are noise, the mask is empty"
     noise = np.zeros((200, 200), np.uint8)
     noise[:50, :50] = np.arange(2500).reshape(50, 50) % 60

@@ -92,7 +92,10 @@ def test_palette(indices: list[int], colours: dict, expected: str) -> None:
         ([(0, 0, 0, 0), (0, 0, 0, 255)], "01"),  # one colour, alpha varies: by alpha
         ([(255, 255, 255, 0), (255, 255, 255, 100)], "01"),  # likewise, half transparent
         ([(0, 0, 0, 0), (12, 80, 7, 255), (90, 3, 1, 255)], "011"),  # a cut-out
-        ([(255, 255, 255, 0), (0, 0, 0, 255), (255, 255, 255, 255)], "001"),  # black and white, white margin transparent
+        (
+            [(255, 255, 255, 0), (0, 0, 0, 255), (255, 255, 255, 255)],
+            "001",
+        ),  # black and white, white margin transparent
     ],
 )
 def test_alpha(pixels: list, expected: str) -> None:
@@ -152,7 +155,9 @@ def test_threshold_and_inversion() -> None:
     """Probabilities that are never 0; the rest of a mask; both."""
     values = np.array([[0.05, 0.5, 0.95]], np.float32)
     assert foreground_of_values(values, MaskOptions(mask_threshold=0.5)).mask.tolist() == [bits("011")]
-    assert foreground_of_values(values, MaskOptions(mask_threshold=0.5, invert_mask=True)).mask.tolist() == [bits("100")]
+    assert foreground_of_values(values, MaskOptions(mask_threshold=0.5, invert_mask=True)).mask.tolist() == [
+        bits("100")
+    ]
     grey = Image.fromarray(np.array([[0, 100, 200]], np.uint8))
     assert foreground_of(grey, MaskOptions(mask_threshold=150)).mask.tolist() == [bits("001")]
     assert foreground_of(grey, MaskOptions(invert_mask=True)).mask.tolist() == [bits("100")]

@@ -44,7 +44,9 @@ def test_pycocotools_decodes_exactly(mask: np.ndarray) -> None:
         assert coding.area(pieces).sum() == mask.sum()
 
 
-@pytest.mark.parametrize("polygon", [[0, 0, 2, 0, 2, 2], [0, 0, 1.5, 0, 1.5, 1, 0, 1], [0, 0, 9, 0, 9, 1, 0, 1], [0, 0]])
+@pytest.mark.parametrize(
+    "polygon", [[0, 0, 2, 0, 2, 2], [0, 0, 1.5, 0, 1.5, 1, 0, 1], [0, 0, 9, 0, 9, 1, 0, 1], [0, 0]]
+)
 def test_other_polygons_are_refused(polygon: list) -> None:
     """Slanted, between pixels, outside, no polygon."""
     with pytest.raises(ValueError, match="polygon"):

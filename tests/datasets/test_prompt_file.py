@@ -247,8 +247,25 @@ def test_the_good_array_file(tmp_path: Path) -> None:
         _npz(mask_prompt=MASK, score_map=np.zeros(15), threshold=0.0, scale=1.0),
         _npz(mask_prompt=MASK, score_map=np.zeros((3, 5)), threshold=0.0, scale=0.0),
     ],
-    ids="missing empty half almost text scrambled npy pickle narrow deep other words no-threshold "
-    "threshold-a nan flat-map scale-0".split(),
+    ids=[
+        "missing",
+        "empty",
+        "half",
+        "almost",
+        "text",
+        "scrambled",
+        "npy",
+        "pickle",
+        "narrow",
+        "deep",
+        "other",
+        "words",
+        "no-threshold",
+        "threshold-a",
+        "nan",
+        "flat-map",
+        "scale-0",
+    ],
 )
 def test_damaged_array_file(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
@@ -287,7 +304,7 @@ def test_points_outside_the_image_are_refused(tmp_path: Path, point: list) -> No
     with pytest.raises(PromptError, match=r"a.json: point 2 .* outside the image of 640x480") as info:
         read_prompts(path)
     assert "\n" not in str(info.value)
-    path.write_text((text % [0, 0]))
+    path.write_text(text % [0, 0])
     record = read_prompts(path)
     with pytest.raises(PromptError, match="x.jpg: point 1 "):
         refuse_outside(record, (480, 600), "x.jpg")

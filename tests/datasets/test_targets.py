@@ -15,16 +15,18 @@ from tests.datasets.test_folder import touch
 def test_files_of_another_kind_are_counted_in_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "notes.txt", "more.TXT", "b.nd2", "LICENSE", ".hidden")
     found = find_targets(tmp_path)
-    assert found.notes == [f"{tmp_path}: 4 files of another kind left out (.txt 2, .nd2 1, no suffix 1)"] or found.notes == [
-        f"{tmp_path}: 4 files of another kind left out (.txt 2, no suffix 1, .nd2 1)"
-    ]
+    assert found.notes == [
+        f"{tmp_path}: 4 files of another kind left out (.txt 2, .nd2 1, no suffix 1)"
+    ] or found.notes == [f"{tmp_path}: 4 files of another kind left out (.txt 2, no suffix 1, .nd2 1)"]
 
 
 def test_images_in_subfolders_are_counted_or_taken(tmp_path: Path) -> None:
     """Equal names in different folders keep their own; hidden folders and links are left out."""
     touch(tmp_path, "a.png", "sub/a.png", "sub/deep/a.png", "sub/deep/a.jpg", ".git/x.png")
     (tmp_path / "link").symlink_to(tmp_path / "sub")
-    assert find_targets(tmp_path).notes == [f"{tmp_path}: 3 images lie in subfolders and are left out; --recursive takes them"]
+    assert find_targets(tmp_path).notes == [
+        f"{tmp_path}: 3 images lie in subfolders and are left out; --recursive takes them"
+    ]
     found = find_targets(tmp_path, recursive=True)
     assert [sample.stem for sample in found.samples] == ["a", "sub/a", "sub/deep/a_jpg", "sub/deep/a_png"]
     assert found.notes == []
@@ -46,7 +48,9 @@ def test_a_folder_that_holds_only_folders_says_so(tmp_path: Path) -> None:
 
 
 def test_what_gpoa_wrote_is_no_target(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "contact_sheet.jpg", "masks/a.png", "overlays/a.jpg", "traces/a.gif", "sub/b.png", "run.json")
+    touch(
+        tmp_path, "a.png", "contact_sheet.jpg", "masks/a.png", "overlays/a.jpg", "traces/a.gif", "sub/b.png", "run.json"
+    )
     assert [path.name for path in images_in(tmp_path)] == ["a.png"]
     assert [folder.name for folder in folders_below(tmp_path)] == ["sub"]
     assert find_targets(tmp_path, recursive=True).notes == []

@@ -184,6 +184,6 @@ def test_threads_that_write_one_entry(tmp_path: Path, caplog: pytest.LogCaptureF
     with ThreadPoolExecutor(8) as pool:
         for round_ in range(10):
             model = f"{MODEL}{round_}"
-            assert all(pool.map(lambda _: _same(cache.get_or_compute(KEY, model, _made)), range(8)))
+            assert all(pool.map(lambda _, model=model: _same(cache.get_or_compute(KEY, model, _made)), range(8)))
     assert len(_entries(tmp_path)) == 10
     assert caplog.records == [] and cache.folder == tmp_path

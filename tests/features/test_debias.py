@@ -35,7 +35,7 @@ def test_noise_images_are_seeded_and_differ() -> None:
     first, second = _Fake(), _Fake()
     noise_basis(first, size=20), noise_basis(second, size=20)
     assert all(image.shape == (20, 20, 3) and image.dtype == np.uint8 for image in first.images)
-    assert all(np.array_equal(a, b) for a, b in zip(first.images, second.images))
+    assert all(np.array_equal(a, b) for a, b in zip(first.images, second.images, strict=True))
     assert len({image.tobytes() for image in first.images}) == len(first.images) > 1
 
 

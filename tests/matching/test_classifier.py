@@ -77,7 +77,9 @@ def test_ridge_solves_the_weighted_normal_equations(seed: int, penalty: float) -
 
 def test_ridge_tiny_object_counts_as_whole_patch() -> None:
     tokens = on_circle(0, 90, 120)
-    scores = [fit_ridge(Reference(tokens, np.array(share, np.float32)), 1.0)(tokens) for share in ([0.3, 0, 0], [1, 0, 0])]
+    scores = [
+        fit_ridge(Reference(tokens, np.array(share, np.float32)), 1.0)(tokens) for share in ([0.3, 0, 0], [1, 0, 0])
+    ]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
 
 
@@ -99,6 +101,6 @@ def test_fit_matcher_uses_the_config() -> None:
         MatchingConfig(method="ridge", ridge_lambda=3.0): fit_ridge(reference, 3.0),
     }
     results = [fit_matcher(config, reference)(probe) for config in expected]
-    for result, matcher in zip(results, expected.values()):
+    for result, matcher in zip(results, expected.values(), strict=True):
         np.testing.assert_array_equal(result, matcher(probe))
     assert len({result.tobytes() for result in results}) == 4

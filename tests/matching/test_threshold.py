@@ -40,7 +40,9 @@ def _iou(values: np.ndarray, labels: np.ndarray, threshold: float) -> float:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(-50, 50), st.booleans()), min_size=1, max_size=12, unique_by=lambda pair: pair[0]))
+@given(
+    st.lists(st.tuples(st.integers(-50, 50), st.booleans()), min_size=1, max_size=12, unique_by=lambda pair: pair[0])
+)
 def test_reference_threshold_is_the_best_of_all(pairs: list[tuple[int, bool]]) -> None:
     values = np.array([value for value, _ in pairs], np.float32) / 8
     labels = np.array([label for _, label in pairs])

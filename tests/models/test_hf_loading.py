@@ -20,7 +20,9 @@ print(library.Dinov2Model.__name__, library.SamModel.__name__, library.utils.is_
 
 
 @pytest.mark.parametrize("before", ["", "import torch_geometric"])  # which imports transformers itself
-@pytest.mark.parametrize("failure", ["RuntimeError('operator torchvision::nms does not exist')", "OSError('libcudart')"])
+@pytest.mark.parametrize(
+    "failure", ["RuntimeError('operator torchvision::nms does not exist')", "OSError('libcudart')"]
+)
 def test_a_torchvision_that_does_not_load_is_hidden(tmp_path: Path, failure: str, before: str) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ class Accelerator(FakeBackbones):
     """Says that it is one, and notes what it is given."""
 
     device, ahead = "cuda", 2
-    encoded: list[list[str]] = []
+    encoded: ClassVar[list[list[str]]] = []
 
     def encode_ahead(self, images, keys) -> None:
         """Notes the keys; one group is too much for it."""

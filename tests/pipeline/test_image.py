@@ -40,7 +40,8 @@ def _mean_iou(segmenter: ImagePipeline, name: str, count: int = 3) -> float:
     """Mean IoU over the first targets of a sample set."""
     images = sorted((DATA / name / "target_image").iterdir())[:count]
     truths = [load_mask(DATA / name / "target_mask" / image.name) for image in images]
-    return float(np.mean([iou(segmenter.predict(image).mask, truth) for image, truth in zip(images, truths)]))
+    pairs = zip(images, truths, strict=True)
+    return float(np.mean([iou(segmenter.predict(image).mask, truth) for image, truth in pairs]))
 
 
 @pytest.mark.parametrize("name, least", [("bubbles", 0.85), ("coins", 0.93)])

@@ -92,7 +92,9 @@ def test_subfolders_are_mirrored(work: Path, capsys: pytest.CaptureFixture[str])
     save_square(work / "images" / "day 1" / "t0.png", 30)
     save_square(work / "images" / "day 1" / "deep" / "u.png", 40)
     assert run(work) == 0
-    assert f"{work / 'images'}: 2 images lie in subfolders and are left out; --recursive takes" in capsys.readouterr().out
+    assert (
+        f"{work / 'images'}: 2 images lie in subfolders and are left out; --recursive takes" in capsys.readouterr().out
+    )
     assert run(work, "--recursive", "--coco") == 0
     assert "2 segmented, 3 already there of 5 images" in capsys.readouterr().out
     expected = ["day 1/deep/u.png", "day 1/t0.png", "t0.png", "t1.png", "t2.png"]

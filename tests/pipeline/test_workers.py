@@ -27,7 +27,7 @@ from gpoa.errors import ConfigError, GpoaError, ModelError
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.folder import run_folder
 from gpoa.pipeline.image import ImagePipeline
-from gpoa.pipeline.workers import Job, _inherited, choose_devices, run_parallel, threads_each
+from gpoa.pipeline.workers import Job, choose_devices, run_parallel
 from tests.fake_backbones import FakeBackbones
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -272,7 +272,9 @@ def test_a_full_disk_ends_all_workers(folder: Path, capfd: pytest.CaptureFixture
     failed = [item for item in report.items if item.status == "failed"]
     assert 1 <= len(failed) <= 2 and all("the disk is full (No space left" in item.error for item in failed)
     assert "not reached (the disk is full; run the same command to go on)" in report.summary()
-    assert report.exit_code == 1 and report.count("ok") == len(list((folder / "out" / "optimized_prompts").glob("*.json")))
+    assert report.exit_code == 1 and report.count("ok") == len(
+        list((folder / "out" / "optimized_prompts").glob("*.json"))
+    )
     assert (folder / "out" / "run.json").is_file()  # the parent could write again
     assert "Traceback" not in capfd.readouterr().err
 
@@ -316,22 +318,6 @@ def test_the_command_line_refuses_them_before_it_loads_anything(folder: Path, ca
     arguments = ["--reference", str(folder / "ref.png"), "--mask", str(folder / "mask.png"), "--processes", "0"]
     assert main(["run", *arguments, "--targets", str(folder / "images"), "--output", str(folder / "out")]) == 2
     assert capsys.readouterr().err.strip() == "gpoa run: --processes 0: at least 1"
-
-
-@pytest.mark.parametrize("said, workers, each", [("8", 2, 4), ("1", 2, 1), ("7", 3, 2)])
-def test_workers_share_the_threads(said: str, workers: int, each: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert threads_each(workers) == each
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert threads_each(10_000) == 1
-
-
-def test_what_children_inherit_is_taken_back(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = signal.getsignal(signal.SIGINT)
-    with _inherited(3):
-        assert os.environ["OMP_NUM_THREADS"] == "3" and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    assert "OMP_NUM_THREADS" not in os.environ and signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.weights

@@ -41,7 +41,11 @@ def test_names() -> None:
 
 def test_names_without_the_type() -> None:
     """As `Backbones.ids` has them: the number of directions taken out follows."""
-    assert [full_id(name) for name in ("a-0f@448/9+12-bf16-32", "sam-1e-fp16", "sam-1e")] == ["a-0f@448/9+12-32", "sam-1e", "sam-1e"]
+    assert [full_id(name) for name in ("a-0f@448/9+12-bf16-32", "sam-1e-fp16", "sam-1e")] == [
+        "a-0f@448/9+12-32",
+        "sam-1e",
+        "sam-1e",
+    ]
 
 
 def _types(dtype: str) -> list[torch.dtype]:

@@ -38,7 +38,7 @@ def test_same_as_opening_in_turn(count: int, groups: int, together: int, bad: se
 
     seen, encoded = [], []
     with ReadAhead(_samples(count), open_one, Plan(groups, together), encoded.extend) as ahead:
-        for sample in ahead:
+        for _ in ahead:
             try:
                 seen.append(ahead.take())
             except ValueError as error:
@@ -88,12 +88,11 @@ def test_an_early_end_stops_reading():
             gate.wait(5)
 
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        with ReadAhead(_samples(9), open_one, Plan(groups=4)) as ahead:
-            for _ in ahead:
-                ahead.take()
-                assert _until(lambda: opened == ["0", "1"])
-                raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), ReadAhead(_samples(9), open_one, Plan(groups=4)) as ahead:
+        for _ in ahead:
+            ahead.take()
+            assert _until(lambda: opened == ["0", "1"])
+            raise KeyboardInterrupt
     assert time.monotonic() - began < 2  # the picture that is being read is not waited for
     gate.set()
     time.sleep(0.05)

@@ -28,7 +28,8 @@ def test_a_policy_leaves_none_of_the_code_that_torch_geometric_generates(tmp_pat
     code = (
         "import torch; from gpoa.policies.actor_critic import _messages, ActorCritic; ActorCritic(width=4)\n"
         "layer = _messages(4); edge = next(iter(layer.convs))\n"
-        "ask = dict(edge_index=torch.tensor([[0], [1]]), edge_attr=torch.ones(1, next(iter(layer.convs.values())).edge_dim))\n"
+        "ask = dict(edge_index=torch.tensor([[0], [1]]), "
+        "edge_attr=torch.ones(1, next(iter(layer.convs.values())).edge_dim))\n"
         "print(next(iter(layer.convs.values()))((torch.ones(2, 4), torch.ones(2, 4)), **ask).shape)"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -24,7 +24,7 @@ class _Segmenter:
     def decode(self, embedding, prompts, multimask_output=False, all_outputs=False) -> MaskPrediction:
         holes, iou = (0, 9, 1, 5), (0.9, 0.3, 0.2, 0.8)
         masks = np.ones((4, 256, 256), np.float32) * np.arange(1, 5)[:, None, None]
-        for mask, count in zip(masks, holes):
+        for mask, count in zip(masks, holes, strict=True):
             mask[0, :count] = -1.0
         chosen = slice(0, 4) if all_outputs else slice(1, 4) if multimask_output else slice(0, 1)
         one = masks[chosen], np.array(iou, np.float32)[chosen]

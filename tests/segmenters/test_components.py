@@ -42,7 +42,7 @@ def test_points_of_each_part(xy: list, labels: list[int], parts: list) -> None:
     made = component_prompts(_prompts(xy, labels), _map(TWO), SIZE)
     assert [part.point_coords.tolist() for part in made] == parts
     assert all(part.box is None and part.mask_prompt is None for part in made)
-    whole = dict(zip(map(tuple, xy), labels))
+    whole = dict(zip(map(tuple, xy), labels, strict=True))
     for part in made:
         assert part.point_labels.tolist() == [whole[tuple(point)] for point in part.point_coords.tolist()]
 

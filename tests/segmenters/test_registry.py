@@ -114,7 +114,7 @@ def _fake_hub(monkeypatch: pytest.MonkeyPatch, fill) -> None:
 
 def test_gated_without_access(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The hub's own exception, whatever HTTP library it is made with."""
-    GatedRepoError = type("GatedRepoError", (Exception,), {})  # noqa: N806
+    GatedRepoError = type("GatedRepoError", (Exception,), {})
 
     def refuse(*_: object, **__: object) -> None:
         raise GatedRepoError("403 Client Error.\nAccess to model facebook/sam3 is restricted")

@@ -1,10 +1,11 @@
 """The relational maps that the prior's network reads.
 
-No feature channel is among them: cosines, regression outputs and distances between the target and the reference only, so that
-one network serves classes and backbones that it never saw. What depends on the reference alone is computed once.
+No feature channel is among them: cosines, regression outputs and distances between the target and the reference only,
+so that one network serves classes and backbones that it never saw. What depends on the reference alone is computed
+once.
 
-Legend: `P` target patches, `R` reference patches, `D` feature width; COARSE 32, MIDDLE 64, FINE 256 cells a side, every grid
-covering the whole image.
+Legend: `P` target patches, `R` reference patches, `D` feature width; COARSE 32, MIDDLE 64, FINE 256 cells a side, every
+grid covering the whole image.
 """
 
 from __future__ import annotations
@@ -146,7 +147,10 @@ class PriorReference:
         parts = [_standardised(values, own) for values, (_, own) in zip(raw, self._scored, strict=True)]
         to_reference = tokens @ self.reference.tokens.T  # [P, R]
         labels = self.reference.labels
-        parts += [_standardised(values, 0.0) for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))]
+        parts += [
+            _standardised(values, 0.0)
+            for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))
+        ]
         parts += [4 * _soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
         parts.append(2 * raw[1])
         best = [to_reference[:, labels].max(axis=1), to_reference[:, ~labels].max(axis=1)]
@@ -155,7 +159,13 @@ class PriorReference:
         parts += self._averaged(tokens, parts[1], grid_size)
         strongest = np.partition(best[0], -max(1, len(best[0]) // 64))[-max(1, len(best[0]) // 64) :].mean()
         own = self._scored[1][1]
-        facts = (0.0, 2 * np.log10(self.area + 1e-4) + 2, otsu_threshold(raw[1]) - own, 4 * raw[1].std() - 1, 4 * strongest - 2)
+        facts = (
+            0.0,
+            2 * np.log10(self.area + 1e-4) + 2,
+            otsu_threshold(raw[1]) - own,
+            4 * raw[1].std() - 1,
+            4 * strongest - 2,
+        )
         parts += [np.full(len(tokens), fact, dtype=np.float32) for fact in facts]
         stacked = np.stack(parts).reshape(len(parts), *grid_size).astype(np.float32)
         ridge = stacked[1]
@@ -217,7 +227,8 @@ def _pixels_with_threshold(
 
 
 def _standardised(values: np.ndarray, own: float) -> np.ndarray:
-    """Scores as deviations from their threshold: three quarters Otsu's on the target, one quarter the reference's own."""
+    """Scores as deviations from their threshold: three quarters Otsu's on the target, one quarter the reference's
+    own."""
     threshold = OTSU_SHARE * otsu_threshold(values) + (1 - OTSU_SHARE) * own
     return ((values - threshold) / max(float(values.std()), 1e-6)).astype(np.float32)
 

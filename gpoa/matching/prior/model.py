@@ -1,7 +1,7 @@
 """A trained prior: its file, and the probability map that it makes of a target.
 
-A prior file holds the network's weights and sizes, the temperature that calibrates it, and the contract: every constant that
-shapes the maps. A file whose contract differs from the code's is refused.
+A prior file holds the network's weights and sizes, the temperature that calibrates it, and the contract: every constant
+that shapes the maps. A file whose contract differs from the code's is refused.
 """
 
 from __future__ import annotations

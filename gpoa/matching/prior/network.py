@@ -1,8 +1,9 @@
 """The prior's network: it starts as a fixed mixture of three maps and learns corrections, coarse to fine.
 
-Residual convolutions read the maps at 32 x 32 with one global vector, then smaller ones at 64, 128 and 256 cells; each level adds
-to the logit, and the layer that does so begins at zero. So before training the answer is the mixture of the ridge map, the
-segmenter's ridge and the two pixel classifiers (the best that was found without learning, see DESIGN 3b).
+Residual convolutions read the maps at 32 x 32 with one global vector, then smaller ones at 64, 128 and 256 cells; each
+level adds to the logit, and the layer that does so begins at zero. So before training the answer is the mixture of the
+ridge map, the segmenter's ridge and the two pixel classifiers (the best that was found without learning, see DESIGN
+3b).
 
 Legend: `B` images, `C` channels.
 """

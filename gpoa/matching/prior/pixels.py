@@ -1,8 +1,8 @@
 """A pixel classifier that learns the reference's colours and textures, as ilastik and Labkit do.
 
-Patch tokens know what a thing is, but at 14 pixels a step; colours and filter responses know little, but at every pixel.
-(Berg et al. 2019, ilastik; Arzt et al. 2022, Labkit: filter bank and random forest. Here: a ridge on random Fourier
-features, Rahimi and Recht 2007, which is smooth, small and fast.)
+Patch tokens know what a thing is, but at 14 pixels a step; colours and filter responses know little, but at every
+pixel. (Berg et al. 2019, ilastik; Arzt et al. 2022, Labkit: filter bank and random forest. Here: a ridge on random
+Fourier features, Rahimi and Recht 2007, which is smooth, small and fast.)
 
 Legend: `S` side of the square that every image is resampled to, `F` filter responses of a pixel, `M` random features.
 """
@@ -18,7 +18,8 @@ from scipy import ndimage
 
 SIDE = 256
 SCALES = (1, 2, 4, 8)
-"""Sigma of the Gaussians in pixels of the square; each beyond 2 is computed on a square half the side of the one before."""
+"""Sigma of the Gaussians in pixels of the square; each beyond 2 is computed on a square half the side of the one
+before."""
 RANDOM_FEATURES = 128
 FOREGROUND_PIXELS, BACKGROUND_PIXELS = 5000, 7000
 PENALTY = 3e-3
@@ -47,9 +48,9 @@ def filter_responses(square: np.ndarray) -> np.ndarray:
         square: [S, S, 3] uint8 RGB.
 
     Returns:
-        [F, S, S] float32: luminance and two opponent colours at sigma 1 and 4; of the luminance at each scale the gradient
-        magnitude and the two eigenvalues of the Hessian; the Gaussians at 2 and 8; local deviation at 2 and 4; and the
-        differences to sigma 16.
+        [F, S, S] float32: luminance and two opponent colours at sigma 1 and 4; of the luminance at each scale the
+        gradient magnitude and the two eigenvalues of the Hessian; the Gaussians at 2 and 8; local deviation at 2 and 4;
+        and the differences to sigma 16.
     """
     red, green, blue = (square[..., channel].astype(np.float32) / 255 for channel in range(3))
     luminance = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -152,7 +153,9 @@ def fit_pixels(responses: Sequence[np.ndarray], masks: Sequence[np.ndarray], see
     inputs = np.concatenate([np.cos(features @ directions + phases), features * np.float32(0.3)], axis=1)
     centre = (weight @ inputs) / weight.sum()
     centred = inputs - centre
-    gram = ((centred * weight[:, None]).T @ centred).astype(np.float64) + PENALTY * len(pixels) * np.eye(inputs.shape[1])
+    gram = ((centred * weight[:, None]).T @ centred).astype(np.float64) + PENALTY * len(pixels) * np.eye(
+        inputs.shape[1]
+    )
     slope = np.linalg.solve(gram, (centred * weight[:, None]).T @ target)
     weights = slope.astype(np.float32)
     weights[RANDOM_FEATURES:] *= np.float32(0.3)

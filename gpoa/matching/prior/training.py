@@ -93,7 +93,9 @@ def augment(
     truth = _turned(truth[:, None], turns)[:, 0]
     for index in range(len(truth)):
         _drop(batch, index, config, rng)
-    batch = PriorBatch(_jittered(batch.coarse, rng), _jittered(batch.middle, rng), _jittered(batch.fine, rng), batch.rgb)
+    batch = PriorBatch(
+        _jittered(batch.coarse, rng), _jittered(batch.middle, rng), _jittered(batch.fine, rng), batch.rgb
+    )
     return batch._replace(rgb=_recoloured(batch.rgb, rng)), truth
 
 

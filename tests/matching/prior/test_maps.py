@@ -15,8 +15,14 @@ GRID = (8, 8)
 def _tokens(image: np.ndarray, width: int, grid: tuple[int, int], seed: int = 0) -> np.ndarray:
     """Unit tokens that tell the mean colour of each cell, in `width` random channels."""
     rows, columns = grid
-    cells = image.reshape(rows, image.shape[0] // rows, columns, image.shape[1] // columns, 3).mean(axis=(1, 3)).reshape(-1, 3)
-    mixed = np.concatenate([cells / 255, np.ones((len(cells), 1))], axis=1) @ np.random.default_rng(seed).normal(size=(4, width))
+    cells = (
+        image.reshape(rows, image.shape[0] // rows, columns, image.shape[1] // columns, 3)
+        .mean(axis=(1, 3))
+        .reshape(-1, 3)
+    )
+    mixed = np.concatenate([cells / 255, np.ones((len(cells), 1))], axis=1) @ np.random.default_rng(seed).normal(
+        size=(4, width)
+    )
     return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 

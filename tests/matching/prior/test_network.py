@@ -111,12 +111,18 @@ def test_a_mirrored_image_gives_the_mirrored_map() -> None:
     for head in network.heads:
         torch.nn.init.normal_(head.weight)
     prior, one = model.Prior(network, PriorCard(temperature=2.0)), _maps()
-    mirrored = PriorMaps(*(np.ascontiguousarray(level[..., ::-1]) for level in (one.coarse, one.middle, one.fine, one.rgb)))
+    mirrored = PriorMaps(
+        *(np.ascontiguousarray(level[..., ::-1]) for level in (one.coarse, one.middle, one.fine, one.rgb))
+    )
     assert np.allclose(prior.logits(one)[:, ::-1], prior.logits(mirrored), atol=1e-4)
 
 
 def test_schedule() -> None:
-    assert one_cycle(0) == pytest.approx(0.04) and one_cycle(0.2) == pytest.approx(1) and one_cycle(1) == pytest.approx(0.01)
+    assert (
+        one_cycle(0) == pytest.approx(0.04)
+        and one_cycle(0.2) == pytest.approx(1)
+        and one_cycle(1) == pytest.approx(0.01)
+    )
 
 
 def test_file_round_trip(tmp_path: Path) -> None:
