@@ -155,7 +155,7 @@ def with_shortcuts(config: GpoaConfig, strategy: StrategyName | None, budget: in
     if strategy is not None:
         given = replace(given, strategy=strategy)
     if budget is not None:
-        given = replace(given, budget=budget)
+        given = replace(given, budget=budget, posterior_budget=budget)
     return replace(config, optimize=given)
 
 

@@ -85,7 +85,7 @@ class CandidatesConfig:
     """Use the bounding box of the thresholded score map as SAM's box prompt."""
     dense_gain: float = 4.0
     """Mask prompt logits per standard deviation of the score map above the threshold."""
-    prior_gain: float = 4.0
+    prior_gain: float = 6.0
     """matching.method prior: factor from the prior's log odds to mask prompt logits."""
 
     def __post_init__(self) -> None:

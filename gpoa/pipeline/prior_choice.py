@@ -64,7 +64,7 @@ def choose_with_prior(
         lambda sets: backbones.segmenter.decode(embedding, sets, all_outputs=True),
         score_map,
         size,
-        config.optimize.budget,
+        config.optimize.posterior_budget,
     )
     facts = {
         "decoder_calls": sum(trial.prompts.mask_output == 0 for trial in result.trials),

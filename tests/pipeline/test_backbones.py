@@ -50,7 +50,8 @@ def _folder(root: Path) -> Path:
 
 def test_a_folder_of_the_user_is_recognised_by_what_it_holds(tmp_path: Path):
     backbones = _build(tmp_path, segmenter=str(_folder(tmp_path)))
-    assert isinstance(backbones.segmenter.backend, MobileSam) and backbones.segmenter.backend.folder == tmp_path / "mine"
+    backend = backbones.segmenter.backend
+    assert isinstance(backend, MobileSam) and backend.folder == tmp_path / "mine"
 
 
 def test_an_adapter_changes_the_name_of_the_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
