@@ -234,7 +234,7 @@ def test_interrupted_run_loses_nothing(
 
     def interrupted(self: FakeBackbones, image: np.ndarray, key: str | None = None):
         calls.append(1)
-        if len(calls) > 5:  # one for the reference, two an image: in the third image
+        if len(calls) > 8:  # two for the reference, three an image: in the third image
             raise KeyboardInterrupt
         return honest(self, image, key)
 
