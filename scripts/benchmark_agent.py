@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from gpoa.config import GpoaConfig
+from gpoa.config import GpoaConfig, MatchingConfig
 from gpoa.datasets.image_io import load_image
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.rewards import make_compare
@@ -293,7 +293,7 @@ def main() -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     part, parts = (int(number) for number in args.part.split("/"))
     if not args.table:
-        default = GpoaConfig()
+        default = GpoaConfig(matching=MatchingConfig(method="ridge"))
         config = replace(default, threshold=replace(default.threshold, presence=-1.0))
         segmenter = ImagePipeline(config)
         paths = [find_policy(said) for said in args.policies or [None]]

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from benchmark_quick import measure
 
-from gpoa.config import GpoaConfig, OptimizeConfig
+from gpoa.config import GpoaConfig, MatchingConfig, OptimizeConfig
 from gpoa.errors import ModelError
 from gpoa.evaluation.protocol import class_episodes, class_means, differences, interval, set_mean
 from gpoa.features.segmenter_tokens import NAME as SEGMENTER_TOKENS
@@ -43,7 +43,7 @@ def installed(role: str) -> list[str]:
 
 def ways() -> dict[str, GpoaConfig]:
     """What is compared, the default pair first."""
-    plain = GpoaConfig(optimize=OptimizeConfig(strategy="none"))
+    plain = GpoaConfig(matching=MatchingConfig(method="ridge"), optimize=OptimizeConfig(strategy="none"))
 
     def with_models(**changes: str) -> GpoaConfig:
         return replace(plain, models=replace(plain.models, **changes))

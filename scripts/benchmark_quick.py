@@ -44,7 +44,7 @@ BASELINE, START = "original", "start"
 def methods() -> dict[str, GpoaConfig]:
     """What is compared: the original prompts, the matchers with one decoder call, the untrained strategies on ours; the
     learned ones, which want a folder, are in `benchmark_agent.py`."""
-    default = GpoaConfig()
+    default = GpoaConfig(matching=MatchingConfig(method="ridge"))
     once = replace(default, optimize=OptimizeConfig(strategy="none"))
     last_layer = FeaturesConfig(layers=(12,))
     original = replace(
@@ -66,6 +66,10 @@ def methods() -> dict[str, GpoaConfig]:
     named[START] = once
     for matcher in ("margin", "soft-knn"):
         named[f"start, {matcher}"] = replace(once, matching=replace(default.matching, method=matcher))
+    prior = GpoaConfig()
+    named["prior, start"] = replace(prior, optimize=OptimizeConfig(strategy="none"))
+    named["prior, its own mask"] = replace(prior, optimize=OptimizeConfig(strategy="prior"))
+    named["prior, chosen (gpoa run)"] = prior
     named["start, last layer only"] = replace(once, features=last_layer)
     named["start, Otsu"] = replace(once, threshold=ThresholdConfig(method="otsu"))
     named["start, points only"] = replace(once, candidates=replace(default.candidates, dense_prompt=False))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpoa.config import GpoaConfig
+from gpoa.config import GpoaConfig, MatchingConfig
 from gpoa.datasets.folder import find_samples
 from gpoa.datasets.image_io import load_image
 from gpoa.datasets.mask_io import load_mask
@@ -49,7 +49,7 @@ def main() -> int:
     split = json.loads((args.bench / "split.json").read_text())
     classes = [name for name in split[args.classes] if name not in split["thin"]]
     images = {name: find_samples(args.bench / name / "images")[: PRESENT + 1] for name in classes}
-    default = GpoaConfig()
+    default = GpoaConfig(matching=MatchingConfig(method="ridge"))
     config = replace(default, threshold=replace(default.threshold, presence=-1.0))
     segmenter, rng = ImagePipeline(config), np.random.default_rng(0)
     policy = load_policy(args.policy, config) if args.policy else None
