@@ -17,9 +17,9 @@ class OptimizeConfig:
     fits the models and settings, else none; none: keep the initial prompts; prior: the prior's own mask, without
     SAM; posterior: SAM's masks of a few prompt sets and the prior's own mask, whichever the prior expects most
     overlap of; random: a random subset (the released GPOA optimiser); best-of-n: the best of several prompt sets;
-    greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops; agent-
-    search: try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets. The
-    last three pick the best set with the trained quality head and adapt to the other images of the folder."""
+    greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops;
+    agent-search: try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets.
+    The last three pick the best set with the trained quality head and adapt to the other images of the folder."""
     policy: str | None = None
     """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one."""
     budget: int = 8

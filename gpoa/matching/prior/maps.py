@@ -10,6 +10,7 @@ grid covering the whole image.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -179,10 +180,7 @@ class PriorReference:
         weights = np.exp((alike - 1) / AFFINITY_TEMPERATURE)
         once = weights @ ridge / weights.sum(axis=1)
         twice = weights @ once / weights.sum(axis=1)
-        row, column = np.divmod(np.arange(len(tokens)), grid_size[1])
-        scale = COARSE / np.array(grid_size, dtype=np.float32)
-        gaps = ((row[:, None] - row) * scale[0]) ** 2 + ((column[:, None] - column) * scale[1]) ** 2
-        near = weights * np.exp(-gaps.astype(np.float32) / (2 * NEIGHBOUR_SIGMA**2))
+        near = weights * _nearness(grid_size)
         averaged = near @ ridge / near.sum(axis=1)
         typical = tokens @ _unit(tokens.mean(axis=0))
         repeated = np.log(weights.mean(axis=1) + 1e-6)
@@ -208,6 +206,15 @@ class PriorReference:
         for (classifier, own), values in zip(self._pixels, (normalised(responses), responses), strict=True):
             scored.append(_standardised(classifier(values), own))
         return np.clip(np.stack(scored), -LIMIT, LIMIT).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4)
+def _nearness(grid_size: Size) -> np.ndarray:
+    """[P, P] float32: the spatial term of the affinities, which depends on the grid alone."""
+    row, column = np.divmod(np.arange(grid_size[0] * grid_size[1]), grid_size[1])
+    scale = COARSE / np.array(grid_size, dtype=np.float32)
+    gaps = ((row[:, None] - row) * scale[0]) ** 2 + ((column[:, None] - column) * scale[1]) ** 2
+    return np.exp(-gaps.astype(np.float32) / (2 * NEIGHBOUR_SIGMA**2))
 
 
 def _with_threshold(matcher: Matcher, tokens: np.ndarray, labels: np.ndarray) -> tuple[Matcher, float]:
