@@ -152,3 +152,13 @@ def test_a_policy_fits_the_same_models_in_a_reduced_type() -> None:
     other = {**trained, "segmenter": "sam_vit_b-2d-bf16"}
     assert [_same_models(trained, used) for used in (trained, reduced, other)] == [True, True, False]
     assert _same_models(reduced, reduced)  # trained in a reduced type
+
+
+def test_a_grey_copy_of_a_target_is_segmented(cache: EmbeddingCache, weights_root: Path):
+    """After a coloured reference a grey copy is less similar to it, and is the object all the same."""
+    segmenter = _fitted("bubbles", cache, weights_root)
+    for path in sorted((DATA / "bubbles" / "target_image").iterdir())[:2]:
+        grey = np.repeat(load_image(path).mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+        truth = load_mask(DATA / "bubbles" / "target_mask" / path.name)
+        prediction = segmenter.predict(grey)
+        assert prediction.optimized.status == "ok" and iou(prediction.mask, truth) > 0.8
