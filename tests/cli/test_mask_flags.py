@@ -44,7 +44,7 @@ def test_run_leaves_the_reference_out_and_chooses_a_label(folder: Path, capsys: 
     said = capsys.readouterr().out.splitlines()
     assert status == 0
     assert "reference mask: 13.9 % of the image is object (the value 2 counts)" in said
-    assert "left out 2 of 3 targets, which are references or their masks: ref.png, ref_mask.png" in said
+    assert "  left out 2 of 3 targets, which are references or their masks: ref.png, ref_mask.png" in said
     assert [path.name for path in (folder / "out" / "masks").iterdir()] == ["t0.png"]
     (image,) = json.loads((folder / "out" / "coco.json").read_text())["images"]
     assert image["file_name"] == "t0.png"

@@ -152,11 +152,14 @@ def test_a_repository_of_the_hub(sam: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_policy_that_comes_with_gpoa_knows_the_default_and_no_tiles() -> None:
-    policy, _ = load_policy(find_policy(), GpoaConfig())
+    ridge = MatchingConfig(method="ridge")
+    policy, _ = load_policy(find_policy(), GpoaConfig(matching=ridge))
     assert not policy.training
-    load_policy(find_policy(), GpoaConfig(features=FeaturesConfig(tiles=1)))
+    load_policy(find_policy(), GpoaConfig(matching=ridge, features=FeaturesConfig(tiles=1)))
     with pytest.raises(ModelError, match="features.tiles was None, now 2"):
-        load_policy(find_policy(), GpoaConfig(features=FeaturesConfig(tiles=2)))
+        load_policy(find_policy(), GpoaConfig(matching=ridge, features=FeaturesConfig(tiles=2)))
+    with pytest.raises(ModelError, match="matching.method was ridge, now prior"):
+        load_policy(find_policy(), GpoaConfig())
 
 
 @pytest.mark.weights
@@ -176,6 +179,7 @@ def test_auto_is_none_with_one_line(
 
     config = GpoaConfig(
         models=ModelsConfig(features=features, device="cpu", checkpoints=str(weights_root)),
+        matching=MatchingConfig(method="ridge"),
         features=FeaturesConfig(tiles=tiles, image_size=448 if tiles is None else 112),  # 112 for the sake of time
     )
     image = np.asarray(Image.fromarray(picture((60, 100))))

@@ -19,6 +19,7 @@ from gpoa.pipeline.agent import _same_models
 from gpoa.pipeline.image import ImagePipeline
 
 DATA = Path(__file__).resolve().parents[2] / "data"
+RIDGE = MatchingConfig(method="ridge")
 pytestmark = pytest.mark.weights
 
 
@@ -73,7 +74,8 @@ def test_no_strategy_ends_below_its_start(strategy: str, cache: EmbeddingCache, 
 
 @pytest.mark.parametrize("strategy", ["agent", "agent-search", "quality"])
 def test_learned_strategies_with_the_shipped_policy(strategy: str, cache: EmbeddingCache, weights_root: Path):
-    segmenter = _fitted("coins", cache, weights_root, optimize=OptimizeConfig(strategy=strategy, budget=4))
+    settings = {"matching": RIDGE, "optimize": OptimizeConfig(strategy=strategy, budget=4)}
+    segmenter = _fitted("coins", cache, weights_root, **settings)
     image = load_image(DATA / "coins" / "target_image" / "coins_2.png")
     first, again = segmenter.predict(image), segmenter.predict(image)
     assert np.array_equal(first.mask, again.mask) and 0 < first.confidence < 1
@@ -82,9 +84,13 @@ def test_learned_strategies_with_the_shipped_policy(strategy: str, cache: Embedd
     assert iou(first.mask, truth) > 0.9
 
 
-def test_masks_from_files_equal_masks_in_memory(cache: EmbeddingCache, weights_root: Path, tmp_path: Path):
+@pytest.mark.parametrize(("matcher", "strategy"), [("ridge", "quality"), ("prior", "posterior"), ("prior", "prior")])
+def test_masks_from_files_equal_masks_in_memory(
+    matcher: str, strategy: str, cache: EmbeddingCache, weights_root: Path, tmp_path: Path
+):
     """The chosen prompts, written and read again, give the mask bit for bit, whichever output was taken."""
-    segmenter = _fitted("bubbles", cache, weights_root, optimize=OptimizeConfig(strategy="quality"))
+    settings = {"matching": MatchingConfig(method=matcher), "optimize": OptimizeConfig(strategy=strategy)}
+    segmenter = _fitted("bubbles", cache, weights_root, **settings)
     for number in (1, 7):
         image = load_image(DATA / "bubbles" / "target_image" / f"bubbles_0{number}.png")
         made = segmenter.predict(image)
