@@ -13,7 +13,15 @@ from PIL import Image
 
 import gpoa.pipeline.image
 from gpoa.cli.main import main
-from gpoa.config import CandidatesConfig, GpoaConfig, OptimizeConfig, PolicyConfig, SegmentConfig, TrainConfig
+from gpoa.config import (
+    CandidatesConfig,
+    GpoaConfig,
+    MatchingConfig,
+    OptimizeConfig,
+    PolicyConfig,
+    SegmentConfig,
+    TrainConfig,
+)
 from gpoa.datasets.classes import load_classes, split_classes
 from gpoa.datasets.image_io import load_image
 from gpoa.errors import ModelError
@@ -25,6 +33,8 @@ from gpoa.tracking.metric_logger import read_metrics
 from tests.coloured_squares import write_squares
 from tests.fake_backbones import FakeBackbones
 
+RIDGE = GpoaConfig(matching=MatchingConfig(method="ridge"))
+"""The matcher that the agent goes with."""
 SMALL = PolicyConfig(width=8, layers=1, map_width=4, quality_width=8, members=1)
 TRAIN = TrainConfig(
     updates=2, episodes=2, rollouts=2, explore=2, quality_masks=4, eval_every=1, eval_budget=3, workers=1
@@ -44,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 
 def _run(data: Path, folder: Path, config: GpoaConfig | None = None) -> TrainingRun:
     classes = split_classes(load_classes(data), None)
-    return TrainingRun(folder, config or GpoaConfig(), SMALL, TRAIN, classes)
+    return TrainingRun(folder, config or RIDGE, SMALL, TRAIN, classes)
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ def test_command_line_trains_and_resumes(data: Path, tmp_path: Path, capsys: pyt
     flags = "--train.episodes 2 --train.rollouts 2 --train.eval-every 1 --train.workers 1 --train.explore 2"
     flags += " --policy.members 1"
     folder = tmp_path / "cli"
-    command = ["train", "--data", str(data), "--output", str(folder), *flags.split()]
+    command = ["train", "--data", str(data), "--output", str(folder), "--matching.method", "ridge", *flags.split()]
     assert main([*command, "--train.updates", "1"]) == 0
     assert f"policy: {folder / 'policy.pt'}" in capsys.readouterr().out
     assert main([*command, "--train.updates", "1", "--resume", str(folder)]) == 0
@@ -89,16 +99,14 @@ def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture)
 @pytest.mark.parametrize("strategy", ["agent", "agent-search", "quality"])
 def test_stages_give_the_mask_of_the_run(data: Path, policy: Path, tmp_path: Path, strategy: str):
     """prompts, optimize and segment one by one, with files between them, give the same mask as run."""
-    images, learned = (
-        data / "red" / "images",
-        ["--strategy", strategy, "--optimize.policy", str(policy), "--budget", "4"],
-    )
+    images, ridge = data / "red" / "images", ["--matching.method", "ridge"]
+    learned = [*ridge, "--strategy", strategy, "--optimize.policy", str(policy), "--budget", "4"]
     reference = ["--reference", str(images / "0.png"), "--mask", str(data / "red" / "masks" / "0.png")]
     targets = ["--targets", str(images / "1.png"), str(images / "2.png")]
     assert main(["run", *reference, *targets, "--output", str(tmp_path / "run"), *learned, "--trace"]) == 0
     assert (tmp_path / "run" / "traces" / "1.gif").is_file() and (tmp_path / "run" / "traces" / "2.jpg").is_file()
     first, second = tmp_path / "initial", tmp_path / "optimized"
-    assert main(["prompts", *reference, *targets, "--output", str(first)]) == 0
+    assert main(["prompts", *reference, *targets, *ridge, "--output", str(first)]) == 0
     assert main(["optimize", "--prompts", str(first), *targets, "--output", str(second), *learned]) == 0
     assert main(["segment", "--prompts", str(second), *targets, "--output", str(tmp_path / "stages")]) == 0
     for name in ("1.png", "2.png"):
@@ -109,7 +117,7 @@ def test_stages_give_the_mask_of_the_run(data: Path, policy: Path, tmp_path: Pat
 
 def test_inference_needs_no_ground_truth(data: Path, policy: Path, tmp_path: Path):
     """With every target's mask file deleted the agent does the same."""
-    config = GpoaConfig()
+    config = RIDGE
     config = gpoa.pipeline.image.replace(
         config, optimize=gpoa.pipeline.image.replace(config.optimize, strategy="agent-search", policy=str(policy))
     )
@@ -160,7 +168,8 @@ def test_policy_of_another_config_is_refused_before_any_image(data: Path, policy
 
 
 def _auto(policy: Path | None, **parts: object) -> ImagePipeline:
-    config = GpoaConfig(optimize=OptimizeConfig(policy=None if policy is None else str(policy), budget=3), **parts)
+    chosen = OptimizeConfig(policy=None if policy is None else str(policy), budget=3)
+    config = replace(RIDGE, optimize=chosen, **parts)
     return ImagePipeline(config)
 
 
@@ -212,8 +221,8 @@ def test_the_folder_teaches_and_a_damaged_image_does_not(data: Path, policy: Pat
 
 @pytest.mark.parametrize("level, doubted", [(0.0, 0), (1.0, 2)])
 def test_doubtful_masks_are_kept_and_told(data: Path, policy: Path, tmp_path: Path, level: float, doubted: int):
-    networks, card = load_policy(policy, GpoaConfig())
-    save_policy(policy, networks, GpoaConfig(), replace(card, calibration={**card.calibration, "absent": level}))
+    networks, card = load_policy(policy, RIDGE)
+    save_policy(policy, networks, RIDGE, replace(card, calibration={**card.calibration, "absent": level}))
     images = data / "red" / "images"
     segmenter = _auto(policy).fit(images / "0.png", data / "red/masks/0.png")
     report = run_folder(segmenter, [images / "1.png", images / "2.png"], tmp_path / "out")
@@ -242,12 +251,12 @@ def test_episodes_are_the_same_in_training_and_at_inference(data: Path):
     """Observation parity through the whole pipeline: bit-equal tensors."""
     from gpoa.envs.observation import observe
 
-    segmenter = ImagePipeline(GpoaConfig())
+    segmenter = ImagePipeline(RIDGE)
     classes = load_classes(data)
     source = FolderEpisodes(segmenter, classes, classes, TRAIN)
     pair = source.pairs[0][0]
     trained = source._make(pair)
-    served_by = ImagePipeline(GpoaConfig()).fit(pair.references[0].image_path, pair.references[0].mask_path)
+    served_by = ImagePipeline(RIDGE).fit(pair.references[0].image_path, pair.references[0].mask_path)
     others = [load_image(one.image_path) for one in classes[0].samples if one not in pair.references]
     served_by.learn_folder([(one, served_by.first_mask(one, served_by.initial_prompts(one, ""))) for one in others])
     image = load_image(pair.target.image_path)
@@ -260,7 +269,7 @@ def test_episodes_are_the_same_in_training_and_at_inference(data: Path):
 def test_a_damaged_image_is_left_out(data: Path, caplog: pytest.LogCaptureFixture):
     (data / "red" / "images" / "1.png").write_bytes(b"no image")
     classes = load_classes(data)
-    source = FolderEpisodes(ImagePipeline(GpoaConfig()), classes, classes, TRAIN)
+    source = FolderEpisodes(ImagePipeline(RIDGE), classes, classes, TRAIN)
     rng = np.random.default_rng(0)
     for _ in range(30):
         source.sample(rng)
@@ -269,7 +278,7 @@ def test_a_damaged_image_is_left_out(data: Path, caplog: pytest.LogCaptureFixtur
 
 def test_pairs_are_distinct_and_never_a_target_of_itself(data: Path):
     classes = load_classes(data)
-    source = FolderEpisodes(ImagePipeline(GpoaConfig()), classes, classes, TrainConfig(pairs=9, shots=2))
+    source = FolderEpisodes(ImagePipeline(RIDGE), classes, classes, TrainConfig(pairs=9, shots=2))
     for own in source.pairs:
         assert len({(pair.references, pair.target) for pair in own}) == len(own) == 9
         assert all(pair.target not in pair.references and len(pair.references) == 2 for pair in own)
