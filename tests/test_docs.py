@@ -140,7 +140,7 @@ def test_missing_links_are_seen(text: str, missing: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "missing"),
     [
-        ("see `gpoa/config.py`.", []),
+        ("see `gpoa/errors.py`.", []),
         ("see `gpoa/no_such_file.py`.", ["gpoa/no_such_file.py"]),
         ("in checkpoints/dinov2-small/", []),  # fetched on demand
         ("~/.cache/gpoa/checkpoints and ../gpoa/x.md", []),  # not from the root

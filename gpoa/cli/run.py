@@ -36,6 +36,7 @@ from gpoa.datasets.options import CocoFile, CocoFormat, MaskOptions
 if TYPE_CHECKING:
     from gpoa.datasets.targets import Targets
     from gpoa.pipeline.progress import Report
+    from gpoa.pipeline.workers import Job
 
 
 SHOWN = (
@@ -93,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.datasets.pages import expand_pages, with_run_window
     from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.outputs import prepare_folder
-    from gpoa.pipeline.workers import Job, choose_devices, run_parallel
+    from gpoa.pipeline.workers import choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
@@ -106,9 +107,7 @@ def main(argv: Sequence[str]) -> int:
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
     command = shlex.join(["gpoa", "run", *argv])
     if len(devices) > 1 and len(targets.samples) > 1:
-        given = (args.reference, args.mask, targets.samples, args.output, args.trace)
-        said = {"mask_options": args.mask_options, "notes": targets.notes, "keep_reference": args.keep_reference}
-        job = Job(config, open_cache(args.cache), *given, **said)
+        job = _job(args, config, targets)
         report = run_parallel(job, devices, coco_asked, command)
     else:
         alone = replace(config, models=replace(config.models, device=devices[0]))
@@ -119,6 +118,24 @@ def main(argv: Sequence[str]) -> int:
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     places |= {"stacks": args.output / "masks_tiff"} if args.masks == "tiff" else {}
     return finish(report, places, args.json)
+
+
+def _job(args: Args, config: GpoaConfig, targets: Targets) -> Job:
+    """The run for several processes."""
+    from gpoa.pipeline.workers import Job
+
+    return Job(
+        config,
+        open_cache(args.cache),
+        args.reference,
+        args.mask,
+        targets.samples,
+        args.output,
+        args.trace,
+        mask_options=args.mask_options,
+        notes=targets.notes,
+        keep_reference=args.keep_reference,
+    )
 
 
 def _run_alone(args: Args, config: GpoaConfig, targets: Targets, coco: CocoFile | None, command: str) -> Report:
