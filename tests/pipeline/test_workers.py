@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import re
@@ -230,7 +231,9 @@ def test_sigterm_and_sighup_end_a_run_as_ctrl_c_does(folder: Path, processes: st
     command = [sys.executable, str(folder / "script.py"), str(folder), processes]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    run = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    # Where the tests run under nohup, SIGHUP is ignored by all that they start, and gpoa respects that.
+    heard = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    run = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=heard, **pipes)
     until = time.monotonic() + 240
     while not any((folder / "out" / "optimized_prompts").glob("*.json")) and time.monotonic() < until:
         time.sleep(0.01)
