@@ -4,9 +4,9 @@ All of it happens on a preview of the image, at most `gpoa.app.pictures.PREVIEW`
 is coarser than that, and a click on an image of 24 megapixels is answered as fast as on a small one. What differs from
 the first mask is brought to the image's own size when the mask is accepted.
 
-A click hands the segmenter all clicks and the mask so far. Where the mask is made by clicks alone, its answer is the new
-mask. Where there was a mask before, or a stroke, only the part of the answer at the click is taken over, so that a click
-never undoes strokes, or other objects, elsewhere.
+A click hands the segmenter all clicks and the mask so far. Where the mask is made by clicks alone, its answer is the
+new mask. Where there was a mask before, or a stroke, only the part of the answer at the click is taken over, so that a
+click never undoes strokes, or other objects, elsewhere.
 
 Legend: [h, w] is the preview; points are (x, y) in its pixels.
 """

@@ -26,7 +26,6 @@ from gpoa.types import ImageEmbedding, Size
 
 if TYPE_CHECKING:
     from gpoa.pipeline.backbones import Backbones
-    from gpoa.pipeline.image import ImagePipeline
 
 KEPT = 8
 """So many images keep their preview and embedding; of the others only the steps are kept."""
@@ -114,7 +113,7 @@ class Editors:
             for other in self._open.values():  # whoever pages through the folder waits for the last image only
                 if other is not opened and other.ready is not None:
                     other.ready.cancel()
-            if opened.ready is None or opened.ready.cancelled() or opened.ready.done() and opened.ready.exception():
+            if not _is_underway(opened.ready):
                 opened.ready = self._pool.submit(self._get_ready, index)
             for old in list(self._open)[:-KEPT]:
                 self._forget(old)
@@ -141,7 +140,7 @@ class Editors:
             GpoaError: the models or the image cannot be used.
         """
         opened = self.get(index, owner)
-        if opened.ready is None or opened.ready.cancelled():
+        if not _is_underway(opened.ready):
             opened = self.open(index, owner)
         assert opened.ready is not None
         return opened.ready.result()
@@ -225,6 +224,11 @@ class Editors:
         elif opened.ready is not None and opened.ready.done():
             opened.ready = None
             opened.edit.let_go()
+
+
+def _is_underway(ready: Future[Ready] | None) -> bool:
+    """Whether an image is ready or will be; one that failed is tried again."""
+    return ready is not None and not ready.cancelled() and not (ready.done() and ready.exception())
 
 
 class InUseError(DataError):

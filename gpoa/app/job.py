@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpoa.app.engine import Engine
-from gpoa.app.project import Project
+from gpoa.app.project import ACCEPTED, Project
 from gpoa.datasets.mask_io import load_mask
 from gpoa.datasets.pages import load_sample
 from gpoa.errors import GpoaError, one_line
@@ -149,7 +149,7 @@ class RunJob:
         for index, one in self.project.accepted():
             sample = self.project.entries[index].sample
             self._draw(sample)
-            items.append(Item(one.stem, "kept", 0.0 if one.absent else 1.0, "accepted"))
+            items.append(Item(one.stem, "kept", 0.0 if one.absent else 1.0, ACCEPTED))
         return items
 
     def _draw(self, sample: Sample) -> None:

@@ -41,6 +41,8 @@ from gpoa.viewer.overlays import draw_overlay
 
 FORMAT = 1
 STATE_FILE = "app.json"
+ACCEPTED = "accepted"
+"""The `choice` that `run.json` names for an image whose mask a person accepted."""
 STACKS = (".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", "")
 """Only these are opened to count their pages when a folder is opened: 20,000 photographs stay closed."""
 
@@ -311,6 +313,8 @@ def earlier_items(output: Path, samples: Iterable[Sample]) -> list[Item]:
     known: dict[str, Item] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         for plain in json.loads(run_file.read_bytes())["images"]:
+            if plain["choice"] == ACCEPTED:
+                continue
             known[plain["stem"]] = Item(plain["stem"], plain["status"], plain["confidence"], error=plain["error"])
     closed = run_file.stat().st_mtime_ns if run_file.is_file() else 0
     files = {path.name: path.stat().st_mtime_ns for path in os.scandir(prompts)} if prompts.is_dir() else {}

@@ -17,7 +17,7 @@ from gpoa.errors import ConfigError
 
 
 def serve(studio: Studio, host: str, port: int, browser: bool, say: Callable[[str], None]) -> None:
-    """Answers until ctrl-C or SIGTERM, then ends a run in good order.
+    """Answers until ctrl-C or SIGTERM.
 
     Args:
         studio: what the page works on.
@@ -43,10 +43,7 @@ def serve(studio: Studio, host: str, port: int, browser: bool, say: Callable[[st
     if browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        studio.shut_down()
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -62,11 +62,14 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.app.engine import Engine
     from gpoa.app.studio import Studio
 
-    studio = Studio(args.folder or Path(), Engine(lambda: build_segmenter(config, args.cache)), args.output, config.reading)
-    if args.folder is not None:
-        studio.open("")
+    engine = Engine(lambda: build_segmenter(config, args.cache))
+    studio = Studio(args.folder or Path(), engine, args.output, config.reading)
     try:
+        if args.folder is not None:
+            studio.open("")
         serve(studio, args.host, args.port, not args.no_browser, lambda line: print(line, flush=True))
     except KeyboardInterrupt:  # ctrl-C is how one closes it
         print("gpoa app: closed; what was accepted is in the output folder", file=sys.stderr)
+    finally:
+        studio.shut_down()
     return 0

@@ -38,11 +38,11 @@ class Page:
         app = make_app(studio, TOKEN, LOOPBACK)
         self.client = TestClient(app, BASE, cookies={"gpoa": TOKEN}, headers={TOKEN_HEADER: TOKEN, "origin": BASE})
 
-    def get(self, path: str):
-        return self.client.get(path)
+    def get(self, url: str):
+        return self.client.get(url)
 
-    def post(self, path: str, **payload):
-        return self.client.post(path, json={"window": self.window, **payload})
+    def post(self, url: str, **payload):
+        return self.client.post(url, json={"window": self.window, **payload})
 
     def edit(self, index: int, what: str, **payload):
         return self.post(f"/api/images/{index}/edit/{what}", **payload)

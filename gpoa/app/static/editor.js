@@ -202,7 +202,7 @@ export class Editor {
     $("redo").disabled = !this.facts.redo;
     $("clear").disabled = Boolean(this.facts.empty);
     $("reopen").hidden = !image.accepted;
-    $("accept").firstChild.textContent = image.accepted ? "Accept again" : this.page.hasMasks() ? "Accept" : "Accept as the example";
+    $("accept").firstChild.textContent = image.accepted ? "Accept again" : this.page.hasMasks() ? "Accept" : "Accept example";
     $("accept").disabled = !this.opened;
     $("editor-note").textContent = this.note(image);
   }
