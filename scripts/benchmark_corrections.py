@@ -29,11 +29,10 @@ import numpy as np
 
 from gpoa.app.editing import Edit
 from gpoa.app.references import choose_references
-from gpoa.datasets.folder import pair_masks, spaced
 from gpoa.datasets.image_io import load_image
-from gpoa.datasets.mask_io import load_mask
 from gpoa.envs.click_oracle import oracle_click, truth_frame
 from gpoa.evaluation.metrics import iou, paired_bootstrap
+from gpoa.evaluation.protocol import class_episodes, truth_of
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.click_session import ClickSession
 from gpoa.pipeline.image import ImagePipeline
@@ -47,6 +46,8 @@ CLASSES = (
 GOOD = 0.9
 """The annotator accepts a mask of this IoU without a further click."""
 Shot = tuple[np.ndarray, np.ndarray]
+Masks = tuple[dict[int, np.ndarray], dict[int, float]]
+"""By number of the target: masks [H, W] bool, and confidences."""
 
 
 def main() -> int:
@@ -63,12 +64,13 @@ def main() -> int:
     known = {(row["class"], row["arm"]) for row in rows}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     for name in args.classes:
+        if (name, "learn") in known:
+            continue
         shots = load_class(args.bench / name, args.images)
+        first = segment(pipeline, shots[:1], shots[1:], range(len(shots) - 1))
         for arm in ("single", "learn"):
-            if (name, arm) in known:
-                continue
             began = time.process_time()
-            curve, looks = annotate(pipeline, shots, arm == "learn", args.clicks)
+            curve, looks = annotate(pipeline, shots, first, arm == "learn", args.clicks)
             row = {"class": name, "arm": arm, "curve": [round(value, 5) for value in curve], "looks": looks}
             row["seconds"] = round(time.process_time() - began, 1)
             rows.append(row)
@@ -80,21 +82,20 @@ def main() -> int:
 
 
 def load_class(folder: Path, images: int) -> list[Shot]:
-    """(image, true mask) of the first image of a class and of others, evenly spaced."""
-    pairs = pair_masks(folder / "images", folder / "masks")
-    shots = []
-    for place in spaced(len(pairs), images):
-        image = load_image(pairs[place].image_path)
-        shots.append((image, load_mask(pairs[place].known_mask, image.shape[:2], allow_empty=True)))
-    return shots
+    """(image, true mask) of the first images of a class, by name."""
+    reference, targets = next(iter(class_episodes(folder, 1, images - 1)))
+    return [(load_image(one.image_path), truth_of(one)) for one in (reference, *targets)]
 
 
-def annotate(pipeline: ImagePipeline, shots: Sequence[Shot], learn: bool, most: int) -> tuple[list[float], list[float]]:
+def annotate(
+    pipeline: ImagePipeline, shots: Sequence[Shot], first: Masks, learn: bool, most: int
+) -> tuple[list[float], list[float]]:
     """One annotator's way through a folder.
 
     Args:
-        pipeline: not fitted.
+        pipeline: in use.
         shots: the example first.
+        first: the masks and confidences of the others after the first run.
         learn: accepted masks become examples.
         most: clicks an image.
 
@@ -102,7 +103,7 @@ def annotate(pipeline: ImagePipeline, shots: Sequence[Shot], learn: bool, most: 
         (mean IoU of all images but the example after 0, 1, ... clicks, the same after 0, 1, ... accepted images).
     """
     examples, targets = [shots[0]], list(shots[1:])
-    masks, sure = segment(pipeline, examples, targets, range(len(targets)))
+    masks, sure = dict(first[0]), dict(first[1])
     score = lambda: float(np.mean([iou(masks[i], truth) for i, (_, truth) in enumerate(targets)]))  # noqa: E731
     curve, looks, left = [score()], [score()], set(range(len(targets)))
     while left:
@@ -128,7 +129,7 @@ def annotate(pipeline: ImagePipeline, shots: Sequence[Shot], learn: bool, most: 
 
 def segment(
     pipeline: ImagePipeline, examples: Sequence[Shot], targets: Sequence[Shot], which: Sequence[int] | set[int] | range
-) -> tuple[dict[int, np.ndarray], dict[int, float]]:
+) -> Masks:
     """Masks and confidences of some of the targets."""
     pipeline.fit([image for image, _ in examples], [mask for _, mask in examples])
     found = {index: pipeline.predict(targets[index][0]) for index in which}

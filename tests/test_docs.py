@@ -17,6 +17,7 @@ PAGES = (
     "README.md",
     "scripts/RESULTS.md",
     "gpoa/README.md",
+    "gpoa/app/README.md",
     "gpoa/rl/README.md",
     "checkpoints/README.md",
     "data/README.md",

@@ -173,7 +173,7 @@ class Editors:
         edit = opened.edit
         before = np.unpackbits(opened.before, count=math.prod(opened.full_size)).reshape(opened.full_size).astype(bool)
         mask = edit.full_mask(opened.full_size, before)
-        self.project.accept(index, mask, edit.count("click"), edit.count("stroke"))
+        self.project.accept(index, self.pixels.get(index), mask, edit.count("click"), edit.count("stroke"))
         with self._lock:
             self._open.pop(index, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import OrderedDict
@@ -22,6 +23,8 @@ THUMB = 256
 """Longest side of a thumbnail."""
 FILL_ALPHA = 102
 """Opacity of a mask's inside, of 255."""
+AT_ONCE = threading.Semaphore(2)
+"""So many thumbnails are made at a time: a browser asks for dozens, and each may be of 24 megapixels."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
@@ -98,15 +101,16 @@ def thumbnail(sample: Sample, reading: ReadingConfig, mask: Path | None) -> byte
     Raises:
         ImageError: the image cannot be read.
     """
-    picture = _small_jpeg(sample.image_path) if sample.page is None else None
-    if picture is None:
-        picture = Image.fromarray(load_sample(sample, reading))
-        picture.thumbnail((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=2.0)
-    if mask is not None and mask.is_file():
-        with Image.open(mask) as stored:
-            small = stored.convert("L").resize(picture.size, Image.Resampling.BOX, reducing_gap=2.0)
-        picture = _laid_over(picture, np.asarray(small) > 127)
-    return encode_jpeg(np.asarray(picture), 82)
+    with AT_ONCE:
+        picture = _small_jpeg(sample.image_path) if sample.page is None else None
+        if picture is None:
+            picture = Image.fromarray(load_sample(sample, reading))
+            picture.thumbnail((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=2.0)
+        if mask is not None and mask.is_file():
+            with contextlib.suppress(OSError), Image.open(mask) as stored:  # a damaged mask is not drawn
+                small = stored.convert("L").resize(picture.size, Image.Resampling.BOX, reducing_gap=2.0)
+                picture = _laid_over(picture, np.asarray(small) > 127)
+        return encode_jpeg(np.asarray(picture), 82)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:

@@ -174,20 +174,19 @@ class Project:
             found = [one.plain(i) for i, one in enumerate(self.entries) if one.changed > since or since == 0]
             return self.revision, found
 
-    def accept(self, index: int, mask: np.ndarray, clicks: int = 0, strokes: int = 0) -> None:
+    def accept(self, index: int, image: np.ndarray, mask: np.ndarray, clicks: int = 0, strokes: int = 0) -> None:
         """Keeps a mask that a person accepted; an empty one says that the object is absent.
 
         Args:
             index: which image.
+            image: [H, W, 3] uint8 RGB, its pixels.
             mask: [H, W] bool at the image's size.
             clicks, strokes: how it was made.
 
         Raises:
             DataError: a file cannot be written.
-            ImageError: the image cannot be read.
         """
         entry = self.entry(index)
-        image = self.load(index)
         with self._state:
             orders = [one.accepted.order for one in self.entries if one.accepted is not None]
             order = max(orders, default=0) + 1

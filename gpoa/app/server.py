@@ -41,7 +41,9 @@ FRESH = {"cache-control": "no-store"}
 Handler = Callable[[Studio, Request, dict[str, Any]], Response]
 
 
-def make_app(studio: Studio, token: str, names: frozenset[str], any_address: bool = False) -> Starlette:
+def make_app(
+    studio: Studio, token: str, names: frozenset[str], any_address: bool = False, cookie: str = "gpoa"
+) -> Starlette:
     """The page and its interface as an ASGI application.
 
     Args:
@@ -49,6 +51,7 @@ def make_app(studio: Studio, token: str, names: frozenset[str], any_address: boo
         token: of this session.
         names: `Host` names that are answered to, see `gpoa.app.guard.names_for`.
         any_address: also any IP address.
+        cookie: the name under which the browser keeps the token; browsers share cookies among the ports of a machine.
     """
     image = "/api/images/{index:int}"
     routes = [
@@ -67,7 +70,7 @@ def make_app(studio: Studio, token: str, names: frozenset[str], any_address: boo
         Route(f"{image}/edit/{{what}}", _wrapped(studio, _edit), methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    guard = Middleware(Guard, names=names, token=token, any_address=any_address)
+    guard = Middleware(Guard, names=names, token=token, cookie=cookie, any_address=any_address)
     return Starlette(routes=routes, middleware=[guard])
 
 
@@ -184,7 +187,8 @@ def _ready(studio: Studio, request: Request, payload: dict[str, Any]) -> Respons
 def _edit(studio: Studio, request: Request, payload: dict[str, Any]) -> Response:
     """One step of a correction; answers with the mask."""
     index, window, what = request.path_params["index"], str(payload["window"]), request.path_params["what"]
-    editors, facts, began = studio.editors, {}, time.perf_counter()
+    editors, began = studio.editors, time.perf_counter()
+    facts: dict[str, Any] = {}
     if what == "accept":
         editors.accept(index, window)
         return JSONResponse({"examples": len(studio.project.accepted())}, headers=FRESH)

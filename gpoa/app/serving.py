@@ -32,7 +32,7 @@ def serve(studio: Studio, host: str, port: int, browser: bool, say: Callable[[st
     listening = bind(host, port)
     port = listening.getsockname()[1]
     token, everywhere = new_token(), host in ("0.0.0.0", "::", "")
-    app = make_app(studio, token, names_for(host), any_address=everywhere)
+    app = make_app(studio, token, names_for(host), everywhere, f"gpoa-{port}")
     shown = "127.0.0.1" if everywhere or is_loopback(host) else host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?token={token}"
     say(f"gpoa app: open {address}")

@@ -47,9 +47,8 @@ def address(tmp_path: Path, make_page: Callable[..., Page]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
     """A headless Chromium, the system's own."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason='no playwright: pip install "gpoa[test]"')
+    with playwright_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=4 * PATIENT)
         yield started
         started.close()

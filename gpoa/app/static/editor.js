@@ -17,7 +17,7 @@ export class Editor {
     });
     for (const button of $("tools").children) button.onclick = () => this.choose(button.dataset.tool);
     this.buttons({
-      back: () => this.page.leave(), previous: () => this.go(-1), next: () => this.go(1),
+      back: () => this.page.leave(this.index), previous: () => this.go(-1), next: () => this.go(1),
       undo: () => this.do("undo"), redo: () => this.do("redo"), clear: () => this.do("clear"),
       suggest: () => this.suggest(), hide: () => this.hide(), accept: () => this.accept(),
       absent: () => this.absent(), reopen: () => this.do("reopen"),
@@ -82,7 +82,7 @@ export class Editor {
       return;
     }
     if (confirm(`${error.message[0].toUpperCase()}${error.message.slice(1)}. Correct it here instead?`)) this.open(this.index, true);
-    else this.page.leave();
+    else this.page.leave(this.index);
   }
 
   closed() {
@@ -234,7 +234,7 @@ export class Editor {
       n: () => this.go(1), p: () => this.go(-1), " ": () => this.accept(),
       a: () => this.choose("add"), d: () => this.choose("remove"), b: () => this.choose("brush"), e: () => this.choose("eraser"),
       z: () => this.do(event.shiftKey ? "redo" : "undo"), y: () => this.do("redo"), x: () => this.absent(),
-      s: () => this.suggest(), h: () => this.hide(), escape: () => this.page.leave(),
+      s: () => this.suggest(), h: () => this.hide(), escape: () => this.page.leave(this.index),
       "+": () => this.stage.zoom(1.3), "=": () => this.stage.zoom(1.3), "-": () => this.stage.zoom(1 / 1.3), 0: () => this.stage.fit(),
       "[": () => brush(-6), "]": () => brush(6),
     };

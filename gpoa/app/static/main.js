@@ -15,7 +15,11 @@ const editor = new Editor({
   order: () => page.order,
   hasMasks: () => made().length > 0,
   show: () => show("editor"),
-  leave: () => { show("gallery"); refresh(); },
+  leave: (index) => {
+    show("gallery");
+    if (page.order.includes(index)) gallery.focus(page.order.indexOf(index));
+    refresh();
+  },
   accepted: afterAccept,
 });
 
