@@ -95,7 +95,12 @@ export class Editor {
     if (this.isOpen && this.opened && !this.facts.undo) this.open(this.index);
   }
 
-  async do(what, payload = {}) {
+  do(what, payload = {}) {
+    this.latest = this.make(what, payload); // what follows, such as accepting, waits for it
+    return this.latest;
+  }
+
+  async make(what, payload) {
     if (!this.opened) return;
     const index = this.index;
     this.working = (this.working || 0) + 1;
@@ -135,6 +140,7 @@ export class Editor {
   }
 
   async accept() {
+    await this.latest;
     if (!this.opened || this.accepting) return;
     const index = this.index, name = this.page.images()[index].name;
     if (this.facts.empty && this.page.images()[index].status === "new" && !this.facts.undo) {
@@ -156,8 +162,8 @@ export class Editor {
   }
 
   async absent() {
-    if (!this.facts.empty) await this.do("clear");
-    else if (!this.facts.undo) await this.do("clear");
+    await this.latest;
+    if (!this.facts.empty || !this.facts.undo) await this.do("clear");
     await this.accept();
   }
 
