@@ -1,10 +1,11 @@
-"""Segment every image of a folder, given one reference image and its mask.
+"""Segment every image of a folder, given one reference image and its mask (or points on the object).
 
 Writes masks/NAME.png (0/255, original size), overlays, prompt files and a contact sheet to --output. Running the same
 command again resumes: finished images are kept. Ctrl-C is safe.
 
 examples:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/
+  gpoa run --reference ref.png --points 120,80 300,200 --not 10,10 --targets images/ --output out/
   gpoa run --reference a.png b.png --mask a_mask.png b_mask.png --targets images/ --output out/
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy none
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --devices cuda:0 cuda:1
@@ -30,6 +31,7 @@ from gpoa.cli.common import (
     print_masks,
     with_shortcuts,
 )
+from gpoa.cli.marks import MarkArgs, reference_masks
 from gpoa.config import GpoaConfig, StrategyName
 from gpoa.datasets.options import CocoFile, CocoFormat, MaskOptions
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = (
-    *("reference", "mask", "targets", "output", "recursive", "strategy", "budget"),
+    *("reference", "mask", "points", "box", "targets", "output", "recursive", "strategy", "budget"),
     *("processes", "devices", "coco", "trace", "json"),
 )
 """The options that `-h` prints."""
@@ -52,12 +54,13 @@ class Args:
 
     reference: tuple[Path, ...]
     """Reference image(s)."""
-    mask: tuple[Path, ...]
-    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
     """Images to segment: folder(s) or files."""
     output: Path
     """Output folder."""
+    mask: tuple[Path, ...] = ()
+    """Mask of each reference image (non-zero = object); or point at the object with --points or --box."""
+    marks: Annotated[MarkArgs, tyro.conf.arg(name="")] = field(default_factory=MarkArgs)
     mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
@@ -98,6 +101,8 @@ def main(argv: Sequence[str]) -> int:
 
     # Mistakes in the arguments are told before the models are loaded.
     devices = choose_devices(args.processes, args.devices, config.models.device)
+    masks = reference_masks(args.reference, args.mask, args.marks, (config, open_cache(args.cache)), args.output)
+    args = replace(args, mask=masks)
     print_masks(args.reference, args.mask, args.mask_options, args.json)
     targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
     targets = replace(targets, samples=expand_pages(targets.samples, config.reading))
