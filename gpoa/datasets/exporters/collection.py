@@ -150,6 +150,8 @@ def open_run(folder: Path, class_name: str = "object", components: bool = False)
         raise DataError(f"{folder}: holds no masks/ and no labels/; give the output folder of `gpoa run`")
     known = {item["stem"]: item for item in plain.get("images", ()) if isinstance(item, dict) and "stem" in item}
     entries = [_entry(folder, stem, path, known.get(stem, {}), classes) for stem, path in files.items()]
+    if len({entry.name for entry in entries}) < len(entries):  # of two folders with equal names; stems are unique
+        entries = [replace(entry, name=f"{entry.stem}{PurePosixPath(entry.name).suffix}") for entry in entries]
     lost = sorted(stem for stem in known if stem not in files)
     notes = [f"{len(lost)} images of the run have no mask and are left out: {', '.join(lost[:5])}"] if lost else []
     return Collection(tuple(entries), classes or {1: class_name}, kind, components, notes)

@@ -34,11 +34,11 @@ def write_geojson(collection: Collection, folder: Path, options: Options) -> Wri
     written = Written()
     for entry, objects in written.each(collection):
         found = outlines(objects.ids, options.simplify)
-        place = None if entry.image_path is None else to_longitude_latitude(entry.image_path)
         features = [_feature(entry, thing, found[thing.number], collection.classes) for thing in objects.things]
-        for feature in features if place is not None else ():
-            assert place is not None
-            feature["geometry"] = place(feature["geometry"])
+        with written.attempt(entry):
+            place = None if entry.image_path is None else to_longitude_latitude(entry.image_path)
+            if place is not None:
+                features = [{**feature, "geometry": place(feature["geometry"])} for feature in features]
         path = folder / f"{entry.stem}.geojson"
         write_atomic(path, encode_json({"type": "FeatureCollection", "features": features}))
         written.files.append(path)
@@ -67,8 +67,9 @@ def _rasters(collection: Collection, folder: Path, georeferenced: bool) -> Writt
     for entry, objects in written.each(collection):
         path = folder / f"{entry.stem}.tif"
         save_label_tiff(path, objects.ids)
-        if georeferenced and entry.image_path is not None:
-            placed += copy_georeference(entry.image_path, path)
+        with written.attempt(entry):
+            if georeferenced and entry.image_path is not None:
+                placed += copy_georeference(entry.image_path, path)
         written.files.append(path)
     if georeferenced and placed < written.images:
         written.notes.append(f"{written.images - placed} of {written.images} images have no coordinate system")

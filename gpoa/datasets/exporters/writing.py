@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +10,6 @@ from typing import Literal
 
 from gpoa.datasets.exporters.collection import Collection, Entry, Objects
 from gpoa.errors import DiskFullError, GpoaError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,22 @@ class Written:
     def each(self, collection: Collection) -> Iterator[tuple[Entry, Objects]]:
         """The images one after another; one whose file cannot be read is reported and passed over."""
         for entry in collection.entries:
-            try:
+            objects: Objects | None = None
+            with self.attempt(entry):
                 objects = collection.read(entry)
-            except DiskFullError:
+            if objects is not None:
+                self.images += 1
+                self.objects += len(objects.things)
+                yield entry, objects
+
+    @contextlib.contextmanager
+    def attempt(self, entry: Entry) -> Iterator[None]:
+        """Reports what goes wrong with one image; a full disk and a missing package concern all, and end the export."""
+        try:
+            yield
+        except DiskFullError:
+            raise
+        except GpoaError as error:
+            if isinstance(error.__cause__, ImportError):
                 raise
-            except GpoaError as error:
-                self.failed.append(f"{entry.stem}: {error}")
-                continue
-            self.images += 1
-            self.objects += len(objects.things)
-            yield entry, objects
+            self.failed.append(f"{entry.stem}: {error}")

@@ -32,11 +32,12 @@ def write(collection: Collection, folder: Path, options: Options) -> Written:
     written, places = Written(), {number: place for place, number in enumerate(collection.classes)}
     without = 0
     for entry, objects in written.each(collection):
-        path = (folder / "labels" / entry.name).with_suffix(".txt")
+        path = folder / "labels" / f"{entry.stem}.txt"  # stems are unique, also of a.png beside a.jpg
         write_atomic(path, _lines(objects, places, options.simplify).encode())
         written.files.append(path)
-        if options.images != "none":
-            without += not _place_image(entry, folder / "images" / entry.name, options.images)
+        with written.attempt(entry):
+            if options.images != "none":
+                without += not _place_image(entry, folder / "images", options.images)
     if without:
         written.notes.append(f"{without} images were not found; --images-from FOLDER says where they are")
     names = "".join(f"  {place}: {json.dumps(name, ensure_ascii=False)}\n" for place, name in
@@ -58,17 +59,18 @@ def _lines(objects: Objects, places: dict[int, int], simplify: float) -> str:
     return "".join(lines)
 
 
-def _place_image(entry: Entry, path: Path, how: str) -> bool:
+def _place_image(entry: Entry, folder: Path, how: str) -> bool:
     """Puts an image beside its labels; False where the image is not known."""
     if entry.image_path is None:
         return False
+    path = folder / f"{entry.stem}{'.png' if entry.page is not None else entry.image_path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or path.exists():
             path.unlink()
         if entry.page is not None:  # a page of a stack becomes a picture of its own
             pixels = load_sample(Sample(entry.stem, entry.image_path, None, entry.page), ReadingConfig())
-            _save_picture(path.with_suffix(".png"), pixels)
+            _save_picture(path, pixels)
         elif how == "link":
             _link(entry.image_path.resolve(), path)
         else:

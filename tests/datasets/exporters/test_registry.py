@@ -221,3 +221,30 @@ def test_a_damaged_image_does_not_end_the_rest(out: Path) -> None:
     (out / "labels" / "a.tif").write_bytes(b"no picture")
     done = export(open_run(out), "coco", out / "coco")
     assert done.images == 1 and len(done.failed) == 1 and "a.tif: not a label image" in done.failed[0]
+
+
+def test_two_images_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """a.png and a.jpg: their stems are a_png and a_jpg."""
+    out = instances_run(tmp_path)
+    for old, new, suffix in (("a", "c_png", ".png"), ("b", "c_jpg", ".jpg")):
+        (out / "labels" / f"{old}.tif").rename(out / "labels" / f"{new}.tif")
+        (tmp_path / "images" / f"{old}.png").rename(tmp_path / "images" / f"c{suffix}")
+    items = [{"stem": f"c_{kind}", "path": str(tmp_path / "images" / f"c.{kind}")} for kind in ("png", "jpg")]
+    (out / "run.json").write_text(json.dumps({"images": items}))
+    export(open_run(out), "yolo-seg", out / "yolo")
+    texts = [(out / "yolo" / "labels" / f"c_{kind}.txt").read_text() for kind in ("png", "jpg")]
+    assert texts[0] and not texts[1]
+    assert {path.name for path in (out / "yolo" / "images").iterdir()} == {"c_png.png", "c_jpg.jpg"}
+
+
+def test_an_image_with_half_a_place_on_the_earth_is_exported(tmp_path: Path) -> None:
+    """A pixel scale without a coordinate system ends nothing."""
+    out = instances_run(tmp_path)
+    extra = (33550, "d", 3, (1.0, 1.0, 0.0), True)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.zeros(SIZE, np.uint8), extratags=[extra])
+    plain = json.loads((out / "run.json").read_text())
+    plain["images"][0]["path"] = str(tmp_path / "images" / "a.tif")
+    (out / "run.json").write_text(json.dumps(plain))
+    for to in ("geotiff", "geojson"):
+        done = export(open_run(out), to, out / to)
+        assert done.images == 2 and len(list((out / to).glob("[ab].*"))) == 2
