@@ -10,7 +10,7 @@ from typing import Any
 from gpoa.app.browse import inside, list_folder, project_of
 from gpoa.app.editors import Editors
 from gpoa.app.engine import Engine
-from gpoa.app.exporting import export
+from gpoa.app.exporting import export, formats
 from gpoa.app.job import RunJob
 from gpoa.app.project import Project
 from gpoa.config import ReadingConfig
@@ -135,6 +135,7 @@ class Studio:
         with self._lock:
             project, job, name = self._project, self._job, self._name
         made: dict[str, Any] = {"root": str(self.root), "trouble": self.trouble, "project": None}
+        made["formats"] = formats()
         if project is None:
             return made
         revision, images = project.changes(since if known == name else 0)

@@ -129,9 +129,9 @@ def test_from_a_folder_to_an_export(tab: Any, address: str, tmp_path: Path) -> N
     tab.get_by_role("button", name="Check the least sure").wait_for()
     assert tab.get_by_role("button", name="Accepted (2)").is_visible()
     tab.get_by_role("button", name="Export…").click()
-    tab.get_by_role("button", name="Write the file").click()
+    tab.get_by_role("button", name="Write COCO").click()
     tab.wait_for_selector(".result:not([hidden])")
-    assert [one["file_name"] for one in json.loads((output / "coco.json").read_text())["images"]] == [
+    assert [one["file_name"] for one in json.loads((output / "export" / "coco" / "annotations.json").read_text())["images"]] == [
         f"p{number}.png" for number in range(COUNT)
     ]
     assert "gpoa run --reference" in tab.inner_text("#command")

@@ -64,9 +64,20 @@ def test_from_a_folder_to_an_export(page: Page, images: Path) -> None:
     assert page.state()["unlearned"] == 0 and (output / "contact_sheet.jpg").is_file()
 
     done = page.post("/api/export", to="coco").json()
-    coco = json.loads(Path(done["path"]).read_text())
-    assert done["count"] == 4 and [one["file_name"] for one in coco["images"]] == [f"t{i}.png" for i in range(4)]
+    coco = json.loads((Path(done["path"]) / "annotations.json").read_text())
+    assert (done["count"], done["failed"]) == (4, [])
+    assert [one["file_name"] for one in coco["images"]] == [f"t{i}.png" for i in range(4)]
+    assert page.post("/api/export", to="masks").json()["path"] == str(output / "masks")
     assert page.post("/api/export", to="paper").status_code == 400
+
+
+def test_every_format_is_offered_and_needs_a_mask(page: Page) -> None:
+    offered = [one["to"] for one in page.state()["formats"]]
+    assert offered[0] == "masks" and {"coco", "yolo-seg", "label-studio"} <= set(offered)
+    assert "no mask yet" in page.post("/api/export", to="coco").json()["error"]
+    page.make_example()  # without any run
+    done = page.post("/api/export", to="csv").json()
+    assert done["count"] == 1 and "t0.png" in (Path(done["path"]) / "objects.csv").read_text()
 
 
 def test_corrections_are_learned_and_what_is_accepted_stays(page: Page, images: Path) -> None:

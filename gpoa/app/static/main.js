@@ -321,35 +321,39 @@ async function leaveFolder() {
 
 // -- export
 
-const EXPORTS = [
-  ["masks", "Mask images", "One PNG an image, 0 and 255, at the image's size. They are written all along; nothing is left to do."],
-  ["coco", "COCO", "One json file with polygons, which annotation tools and training code read."],
-];
+const TITLES = {
+  masks: "Mask images", coco: "COCO", "yolo-seg": "YOLO", labels: "Label images", geojson: "GeoJSON", geotiff: "GeoTIFF",
+  "imagej-rois": "ImageJ regions", "label-studio": "Label Studio", cvat: "CVAT", csv: "Table (CSV)", napari: "napari",
+};
 
 function drawExport() {
   const accepted = page.images.filter((image) => image.accepted).length, unchecked = made().length;
   $("export-lead").textContent = `${many(accepted, "mask")} accepted` + (unchecked ? `, ${many(unchecked, "mask")} not checked.` : ".");
   $("command").textContent = page.state.command || "(there is no example yet)";
-  $("exports").replaceChildren(...EXPORTS.map(([name, title, text]) => {
-    const card = document.createElement("div");
-    card.className = "card";
-    card.innerHTML = '<h2></h2><p></p><p class="result" role="status" hidden></p><button type="button"></button>';
-    const [head, body, result, button] = card.children;
-    [head.textContent, body.textContent] = [title, text];
-    button.textContent = name === "masks" ? "Where are they?" : "Write the file";
-    button.onclick = async () => {
-      button.disabled = true;
-      try {
-        const done = await send("/api/export", { to: name });
-        result.textContent = `${many(done.count, "mask")} in ${done.path}`;
-        result.hidden = false;
-      } catch (error) {
-        say(error.message);
-      }
-      button.disabled = false;
-    };
-    return card;
-  }));
+  $("exports").replaceChildren(...page.state.formats.map(exportCard));
+}
+
+function exportCard({ to, about }) {
+  const card = document.createElement("div");
+  card.className = "card";
+  card.innerHTML = '<h2></h2><p></p><p class="result" role="status" hidden></p><button type="button"></button>';
+  const [head, body, result, button] = card.children, title = TITLES[to] || to;
+  [head.textContent, body.textContent] = [title, about];
+  button.textContent = to === "masks" ? "Where are they?" : "Write";
+  button.setAttribute("aria-label", `${button.textContent} ${title}`);
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      const done = await send("/api/export", { to });
+      result.textContent = `${many(done.count, "image")}: ${done.path}`;
+      result.hidden = false;
+      if (done.failed.length) say(done.failed[0]);
+    } catch (error) {
+      say(error.message);
+    }
+    button.disabled = false;
+  };
+  return card;
 }
 
 // -- messages
