@@ -142,7 +142,7 @@ def correct(
 ) -> None:  # fmt: skip
     """Oracle clicks on one image, as the page takes them."""
     models = pipeline.backbones
-    edit = Edit(mask, lambda start: ClickSession(image, models=models, start=start if start.any() else None))
+    edit = Edit(mask, lambda: ClickSession(image, models=models))
     target = truth_frame(truth)
     for _ in range(most):
         if iou(edit.mask, truth) >= GOOD:

@@ -4,9 +4,11 @@ All of it happens on a preview of the image, at most `gpoa.app.pictures.PREVIEW`
 is coarser than that, and a click on an image of 24 megapixels is answered as fast as on a small one. What differs from
 the first mask is brought to the image's own size when the mask is accepted.
 
-A click hands the segmenter all clicks and the mask so far. Where the mask is made by clicks alone, its answer is the
-new mask. Where there was a mask before, or a stroke, only the part of the answer at the click is taken over, so that a
-click never undoes strokes, or other objects, elsewhere.
+Where the mask is made by clicks alone, the segmenter gets all clicks and its own latest mask, and its answer is the
+new mask. A mask of one compact piece that was there before stands for a click on its middle, before the person's own. Where it
+has several pieces, or after a stroke, a click asks for the thing under it alone, which is added to the mask or, by a
+click beside the object, taken out of it; so a click never undoes strokes, or other objects, elsewhere. (SAM's way of
+correcting its own masks, the mask as a prompt beside the clicks, made masks of other origin worse.)
 
 Legend: [h, w] is the preview; points are (x, y) in its pixels.
 """
@@ -22,6 +24,13 @@ from PIL import Image, ImageDraw
 
 from gpoa.errors import DataError
 from gpoa.types import Size
+
+ONE_PIECE = 0.8
+"""A mask is of one piece where the largest holds this share of it."""
+COMPACT = 0.2
+"""... and the largest disc inside that holds this share of it: grains that touch are no piece."""
+CORE_SIDE = 256
+"""The middle of a mask is found at this resolution."""
 
 
 class Clicker(Protocol):
@@ -56,16 +65,16 @@ class Edit:
 
     Args:
         start: [h, w] bool, the mask as it was.
-        open_clicker: makes what answers clicks, from the mask that they correct; called again for the first click after
-            a stroke or a clearing.
+        open_clicker: makes what answers clicks on the image, from nothing.
     """
 
-    def __init__(self, start: np.ndarray, open_clicker: Callable[[np.ndarray], Clicker]) -> None:
+    def __init__(self, start: np.ndarray, open_clicker: Callable[[], Clicker]) -> None:
         self.start, self._open = start, open_clicker
         self.size: Size = (start.shape[0], start.shape[1])
         self.steps: list[Step] = []
         self._undone: list[Step] = []
         self._clicker: Clicker | None = None
+        self._core: tuple[float, float, int] | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -98,12 +107,31 @@ class Edit:
         height, width = self.size
         if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
             raise DataError("this click lies outside the image")
-        before = self.mask
-        if self._clicker is None:
-            self._clicker = self._open(before)
-        answer = self._clicker.click(x, y, label)
-        mask = answer if self._is_by_clicks() else merge_at(before, answer, (x, y), label)
+        before, began = self.mask, self._began()
+        if began is not None and not self.points:
+            self._core, self._clicker = core_of(began, (x, y), label), None
+        if began is None or (began.any() and self._core is None):
+            mask = self._merged(before, x, y, label)
+        else:
+            mask = self._continued(x, y, label)
         self._add(Step("click", np.packbits(mask), (x, y, label)))
+
+    def _continued(self, x: float, y: float, label: int) -> np.ndarray:
+        """The segmenter's answer to all clicks."""
+        if self._clicker is None:
+            self._clicker = self._open()
+            for point in [*([self._core] if self._core else []), *self.points]:
+                self._clicker.click(*point)
+        return self._clicker.click(x, y, label)
+
+    def _merged(self, before: np.ndarray, x: float, y: float, label: int) -> np.ndarray:
+        """The mask with the thing under a click, or without it. Earlier clicks of the other kind stay as they were."""
+        clicker = self._open()
+        thing = clicker.click(x, y, 1)
+        for column, row, other in self.points:
+            if other != label and thing[pixel_at(column, row, self.size)]:
+                thing = clicker.click(column, row, 0)
+        return merge_at(before, thing, (x, y), label)
 
     def stroke(self, points: Sequence[tuple[float, float]], radius: float, add: bool) -> None:
         """A stroke of the brush, or of the eraser.
@@ -162,12 +190,13 @@ class Edit:
         changed = enlarge(mask != self.start, size)
         return np.where(changed, enlarge(mask, size), before)
 
-    def _is_by_clicks(self) -> bool:
-        """Whether the mask began empty and clicks alone have made it since."""
+    def _began(self) -> np.ndarray | None:
+        """The mask with which the clicks began; None where a stroke is among them."""
         kinds = [step.kind for step in self.steps]
-        cleared = len(kinds) - 1 - kinds[::-1].index("clear") if "clear" in kinds else None
-        began_empty = cleared is not None or not self.start.any()
-        return began_empty and all(kind == "click" for kind in kinds[0 if cleared is None else cleared + 1 :])
+        cleared = len(kinds) - kinds[::-1].index("clear") if "clear" in kinds else None
+        if "stroke" in kinds[cleared or 0 :]:
+            return None
+        return self.start if cleared is None else np.zeros(self.size, dtype=bool)
 
     def _add(self, step: Step) -> None:
         self.steps.append(step)
@@ -178,37 +207,70 @@ class Edit:
         return np.unpackbits(bits, count=height * width).reshape(self.size).astype(bool)
 
 
-def merge_at(before: np.ndarray, answer: np.ndarray, point: tuple[float, float], label: int) -> np.ndarray:
-    """Takes of a new mask only what it changes at a click, in the direction that the click asks for.
+def merge_at(before: np.ndarray, thing: np.ndarray, point: tuple[float, float], label: int) -> np.ndarray:
+    """Adds to a mask, or takes out of it, the part of a thing that lies at a click.
 
     Args:
         before: [h, w] bool, the mask so far.
-        answer: [h, w] bool, the segmenter's new mask.
+        thing: [h, w] bool, what the segmenter sees under the click.
         point: (x, y) of the click.
-        label: 1 adds, 0 removes.
+        label: 1 adds, 0 takes out.
 
     Returns:
-        [h, w] bool: `before` with the connected part of the change that holds the click. Where the answer does not
-        change the click's own pixel, the part that is nearest to it within a twentieth of the image's longer side;
-        `before` itself where there is none.
+        [h, w] bool. Of a thing that does not cover the click, the part that is nearest to it within a twentieth of the
+        image's longer side counts; `before` itself where there is none.
     """
     from scipy import ndimage
 
-    change = answer & ~before if label == 1 else before & ~answer
-    if not change.any():
-        return before.copy()
-    parts, _ = ndimage.label(change)
-    column, row = (min(max(round(value), 0), side - 1) for value, side in zip(point, before.shape[::-1], strict=True))
+    parts, _ = ndimage.label(thing)
+    row, column = pixel_at(*point, before.shape)
     number = parts[row, column]
     if number == 0:
         reach = max(before.shape) // 20
         top, left = max(row - reach, 0), max(column - reach, 0)
-        near = np.argwhere(change[top : row + reach + 1, left : column + reach + 1]) + (top, left)
+        near = np.argwhere(thing[top : row + reach + 1, left : column + reach + 1]) + (top, left)
         if not len(near):
             return before.copy()
         number = parts[tuple(near[((near - (row, column)) ** 2).sum(axis=1).argmin()])]
     part = parts == number
     return before | part if label == 1 else before & ~part
+
+
+def core_of(mask: np.ndarray, point: tuple[float, float], label: int) -> tuple[float, float, int] | None:
+    """The click that a mask of one piece stands for: on the place that is farthest from its border.
+
+    Args:
+        mask: [h, w] bool.
+        point: (x, y) of the person's click.
+        label: of that click; from a click beside the object (0) the place keeps away.
+
+    Returns:
+        (x, y, 1); None for an empty mask, for one of several pieces or a ragged one, or where nothing of it is left.
+    """
+    from scipy import ndimage
+
+    step = max(1, max(mask.shape) // CORE_SIDE)
+    small = mask[::step, ::step]
+    parts, count = ndimage.label(small)
+    areas = np.bincount(parts.reshape(-1), minlength=2)[1:]
+    if count == 0 or areas.max() < ONE_PIECE * areas.sum():
+        return None
+    piece = np.pad(parts == 1 + areas.argmax(), 1)
+    depth = ndimage.distance_transform_edt(piece)[1:-1, 1:-1]
+    if np.pi * depth.max() ** 2 < COMPACT * areas.max():
+        return None
+    if label == 0:
+        rows, columns = np.ogrid[: small.shape[0], : small.shape[1]]
+        away = np.hypot(rows - point[1] / step, columns - point[0] / step)
+        depth = np.minimum(depth, away)  # of what is as deep, the farther place
+        depth[away < max(small.shape) / 20] = 0
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return (float(column * step), float(row * step), 1) if depth[row, column] > 0 else None
+
+
+def pixel_at(x: float, y: float, size: Sequence[int]) -> tuple[int, int]:
+    """(row, column) of the pixel at a point, inside the image."""
+    return min(max(round(y), 0), size[0] - 1), min(max(round(x), 0), size[1] - 1)
 
 
 def draw_stroke(size: Size, points: Sequence[tuple[float, float]], radius: float) -> np.ndarray:

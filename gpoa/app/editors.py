@@ -199,16 +199,16 @@ class Editors:
                 before = load_mask(path, size, allow_empty=True)
         small = preview_of(image).shape[:2]
         start = before if small == size else enlarge(before, (small[0], small[1]))
-        edit = Edit(start, lambda mask: self._clicker(index, mask))
+        edit = Edit(start, lambda: self._clicker(index))
         return Opened(edit, size, np.packbits(before), owner)
 
-    def _clicker(self, index: int, mask: np.ndarray) -> Clicker:
+    def _clicker(self, index: int) -> Clicker:
         """What answers clicks on an image; the caller has the models."""
         ready = self._open[index].ready
         if ready is None or not ready.done():
             raise DataError("the image is not ready for clicks yet; try again in a moment")
         kept = ready.result()
-        return ClickSession(kept.preview, models=cast("Backbones", kept), start=mask if mask.any() else None)
+        return ClickSession(kept.preview, models=cast("Backbones", kept))
 
     def _get_ready(self, index: int) -> Ready:
         """Encodes an image."""

@@ -59,6 +59,7 @@ def bind(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(128)  # from here on a browser waits for its answer, and is not turned away while we start
     except OSError as error:
         made.close()
         if error.errno == errno.EADDRINUSE:

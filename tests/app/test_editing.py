@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpoa.app.editing import Edit, draw_stroke, enlarge, merge_at
+from gpoa.app.editing import Edit, core_of, draw_stroke, enlarge, merge_at
 from gpoa.errors import DataError
 
 
 class Scripted:
     """Answers click after click with the next of its masks."""
 
-    def __init__(self, *answers: np.ndarray) -> None:
-        self.answers, self.clicks = list(answers), []
+    def __init__(self, answers: list[np.ndarray]) -> None:
+        self.answers, self.clicks = answers, []
 
     def click(self, x: float, y: float, label: int = 1) -> np.ndarray:
         self.clicks.append((x, y, label))
-        return self.answers[len(self.clicks) - 1]
+        return self.answers.pop(0)
 
     def undo(self) -> bool:
         return bool(self.clicks and self.clicks.pop())
@@ -30,50 +30,67 @@ def _box(x0: int, x1: int, size: tuple[int, int] = (20, 40)) -> np.ndarray:
     return mask
 
 
-def _edit(start: np.ndarray, *answers: np.ndarray) -> tuple[Edit, list[np.ndarray]]:
-    """An edit, and the masks with which a clicker was asked for."""
-    begun: list[np.ndarray] = []
-    clicker = Scripted(*answers)
-    return Edit(start, lambda mask: (begun.append(mask), clicker)[1]), begun
+def _edit(start: np.ndarray, *answers: np.ndarray) -> tuple[Edit, list[Scripted]]:
+    """An edit, and what it was given to answer clicks, in turn."""
+    left, opened = list(answers), []
+    return Edit(start, lambda: (opened.append(Scripted(left)), opened[-1])[1]), opened
 
 
 NOTHING = np.zeros((20, 40), dtype=bool)
 
 
 def test_from_nothing_the_answer_is_the_mask() -> None:
-    edit, begun = _edit(NOTHING, _box(0, 30), _box(2, 8))
+    edit, opened = _edit(NOTHING, _box(0, 30), _box(2, 8))
     edit.click(5, 10, 1)
     assert (edit.mask == _box(0, 30)).all()
     edit.click(20, 10, 0)  # the segmenter thinks again, also far from the click
     assert (edit.mask == _box(2, 8)).all() and edit.points == [(5, 10, 1), (20, 10, 0)]
-    assert len(begun) == 1 and not begun[0].any()
+    assert [one.clicks for one in opened] == [[(5, 10, 1), (20, 10, 0)]]
 
 
-def test_a_click_on_a_mask_that_was_there_changes_its_place_only() -> None:
+def test_a_mask_of_one_piece_stands_for_a_click_on_its_middle() -> None:
+    edit, opened = _edit(_box(2, 14), _box(2, 20), _box(2, 8))
+    edit.click(12, 10, 0)
+    assert (edit.mask == _box(2, 8)).all() and edit.points == [(12, 10, 0)]
+    (x, y, label), mine = opened[0].clicks
+    assert label == 1 and 3 <= x <= 9 and 6 <= y <= 13 and mine == (12, 10, 0)  # in the mask, away from the click
+    edit.undo()
+    assert (edit.mask == _box(2, 14)).all()
+
+
+def test_of_several_pieces_a_click_changes_its_place_only() -> None:
     start = _box(2, 8) | _box(20, 26)
-    edit, _ = _edit(start, _box(12, 16))  # the segmenter forgets both objects
-    edit.click(13, 10, 1)
+    edit, _ = _edit(start, _box(12, 16), _box(19, 27))
+    edit.click(13, 10, 1)  # the segmenter sees one thing under the click and knows of no other
     assert (edit.mask == (start | _box(12, 16))).all()
-    edit, _ = _edit(start, NOTHING)
     edit.click(22, 10, 0)
-    assert (edit.mask == _box(2, 8)).all()
+    assert (edit.mask == (_box(2, 8) | _box(12, 16))).all()
+
+
+def test_an_earlier_click_is_not_overruled() -> None:
+    """A thing under a click that holds an earlier one of the other kind is asked for again, without that."""
+    edit, opened = _edit(_box(2, 8) | _box(20, 26), _box(12, 16), _box(12, 30), _box(19, 27))
+    edit.click(13, 10, 1)
+    edit.click(22, 10, 0)
+    assert opened[1].clicks == [(22, 10, 1), (13, 10, 0)]
+    assert (edit.mask == (_box(2, 8) | _box(12, 16))).all()
 
 
 def test_a_click_after_a_stroke_keeps_the_stroke() -> None:
-    edit, begun = _edit(NOTHING, _box(2, 8), _box(20, 26))
+    edit, _ = _edit(NOTHING, _box(2, 8), _box(20, 26))
     edit.click(5, 10, 1)
     edit.stroke([(35, 2)], 1.5, True)
     edit.click(22, 10, 1)
     assert edit.mask[2, 35] and edit.mask[10, 5] and edit.mask[10, 22]
-    assert len(begun) == 2 and begun[1][2, 35]  # what answers clicks has seen the stroke
 
 
 def test_clear_begins_anew() -> None:
-    edit, begun = _edit(_box(2, 8), _box(20, 26))
+    edit, opened = _edit(_box(2, 8), _box(20, 26))
     edit.clear()
     assert not edit.mask.any()
     edit.click(22, 10, 1)
-    assert (edit.mask == _box(20, 26)).all() and edit.points == [(22, 10, 1)] and not begun[0].any()
+    assert (edit.mask == _box(20, 26)).all() and edit.points == [(22, 10, 1)]
+    assert opened[0].clicks == [(22, 10, 1)]  # nothing of the old mask
     assert edit.undo() and edit.undo() and (edit.mask == _box(2, 8)).all() and not edit.undo()
     assert edit.redo() and edit.redo() and (edit.mask == _box(20, 26)).all() and not edit.redo()
 
@@ -94,11 +111,22 @@ def test_clicks_outside_are_refused(point: tuple[float, float]) -> None:
 
 
 def test_merge_takes_the_part_that_is_near_the_click() -> None:
-    before, answer = _box(2, 8), _box(2, 8) | _box(12, 16) | _box(30, 34)
-    assert (merge_at(before, answer, (13, 10), 1) == (before | _box(12, 16))).all()
-    assert (merge_at(before, answer, (11, 10), 1) == (before | _box(12, 16))).all()  # a pixel beside it
-    assert (merge_at(before, answer, (22, 10), 1) == before).all()  # nothing near
-    assert (merge_at(before, answer, (5, 10), 0) == before).all()  # nothing is taken away by a click that adds
+    before, thing = _box(2, 8), _box(12, 16) | _box(30, 34)
+    assert (merge_at(before, thing, (13, 10), 1) == (before | _box(12, 16))).all()
+    assert (merge_at(before, thing, (11, 10), 1) == (before | _box(12, 16))).all()  # a pixel beside it
+    assert (merge_at(before, thing, (22, 10), 1) == before).all()  # nothing near
+    assert not merge_at(before, _box(0, 10), (5, 10), 0).any()
+
+
+def test_the_core_of_a_mask() -> None:
+    assert core_of(NOTHING, (0, 0), 1) is None and core_of(_box(2, 8) | _box(20, 26), (0, 0), 1) is None
+    x, y, label = core_of(_box(0, 11), (30, 2), 1)
+    assert 4 <= x <= 6 and label == 1 and 8 <= y <= 11
+    assert core_of(_box(2, 4), (2, 10), 0) is not None  # above and below the click
+    large = np.zeros((1500, 3000), dtype=bool)
+    large[300:900, 1000:2000] = True
+    x, y, _ = core_of(large, (0, 0), 1)
+    assert 1250 <= x <= 1750 and abs(y - 600) < 25
 
 
 def test_stroke_is_round_and_as_wide_as_the_brush() -> None:

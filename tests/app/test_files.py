@@ -128,7 +128,6 @@ def test_which_addresses_are_this_machines() -> None:
 def test_a_port_in_use_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     taken = bind("127.0.0.1", 0)
-    taken.listen()
     port = taken.getsockname()[1]
     try:
         output = str(tmp_path / "out")
