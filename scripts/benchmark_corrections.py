@@ -1,8 +1,8 @@
 """What corrections are worth: "correct single images" against "correct and learn", by a simulated annotator.
 
 In each class the first image with its true mask is the example; the folder is segmented, and an annotator who knows the
-truth looks at the least confident image, clicks on the centre of its largest error until the mask is good enough or the
-clicks for one image are used up, and accepts it. Then
+truth looks at the least confident image, clicks on the centre of its largest error until the mask is good enough, the
+clicks for one image are used up, or one made the mask worse (it is undone, and counts), and accepts it. Then
 
     single   the next least confident image of the same run follows;
     learn    the accepted mask (as it was clicked, not the truth) becomes a further example, the images that are left
@@ -150,8 +150,14 @@ def correct(
         click = oracle_click(target, truth_frame(edit.mask), edit.size)
         if click is None:
             return
+        before = iou(edit.mask, truth)
         edit.click(click.x, click.y, click.label)
+        is_worse = iou(edit.mask, truth) < before
+        if is_worse:
+            edit.undo()
         after_click(edit.mask)
+        if is_worse:
+            return
 
 
 def print_table(rows: Sequence[dict]) -> None:

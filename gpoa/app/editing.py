@@ -5,10 +5,10 @@ is coarser than that, and a click on an image of 24 megapixels is answered as fa
 the first mask is brought to the image's own size when the mask is accepted.
 
 Where the mask is made by clicks alone, the segmenter gets all clicks and its own latest mask, and its answer is the
-new mask. A mask of one compact piece that was there before stands for a click on its middle, before the person's own. Where it
-has several pieces, or after a stroke, a click asks for the thing under it alone, which is added to the mask or, by a
-click beside the object, taken out of it; so a click never undoes strokes, or other objects, elsewhere. (SAM's way of
-correcting its own masks, the mask as a prompt beside the clicks, made masks of other origin worse.)
+new mask. A mask of one compact piece that was there before stands for a click on its middle, before the person's own.
+Where it has several pieces, or after a stroke, a click asks for the thing under it alone, which is added to the mask
+or, by a click beside the object, taken out of it; so a click never undoes strokes, or other objects, elsewhere. (SAM's
+way of correcting its own masks, the mask as a prompt beside the clicks, made masks of other origin worse.)
 
 Legend: [h, w] is the preview; points are (x, y) in its pixels.
 """
