@@ -79,6 +79,13 @@ def test_pairs_are_computed_once_and_belong_together(classes: list[LabelledClass
         PriorPairs(tmp_path / "pairs", plan[:3])
 
 
+def test_classes_drawn_more_often(classes: list[LabelledClass], tmp_path: Path) -> None:
+    pairs = PriorPairs(tmp_path / "pairs", plan_pairs(classes[:2], 2, seed=0))
+    pairs.arrays["done"][:] = 1
+    both = pairs.of(["a/red", "b/green"], {"b/green": 3.0})
+    assert dict(zip(both.names, both.weights, strict=True)) == pytest.approx({"a/red": 0.25, "b/green": 0.75})
+
+
 def test_an_unusable_image_is_passed_over(classes: list[LabelledClass], tmp_path: Path, caplog) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
@@ -88,8 +95,6 @@ def test_an_unusable_image_is_passed_over(classes: list[LabelledClass], tmp_path
     list(pairs.fill(FakeBackbones(GpoaConfig())))
     assert "broken.png teaches nothing" in caplog.text and pairs.arrays["done"].tolist().count(2) == 1
     assert pairs.of(["a/red"]).draw(3, 0.0, np.random.default_rng(0))[1].shape == (3, 256, 256)
-    both = pairs.of(["a/red", "b/green"], {"b/green": 3.0})
-    assert dict(zip(both.names, both.weights, strict=True)) == pytest.approx({"a/red": 0.25, "b/green": 0.75})
 
 
 def test_temperature_of_doubled_logits() -> None:
