@@ -106,7 +106,7 @@ def _of_points(segmenter: Segmenter, embedding: ImageEmbedding, points: np.ndarr
     if len(points) == 1 or (_values(joint, points).all() and not _values(joint, others).any()):
         return joint
     masks = [_answer(segmenter, embedding, _prompts(point[None], others)) for point in points]
-    return np.any(np.stack(masks), axis=0)
+    return np.logical_or.reduce(masks)
 
 
 def _answer(segmenter: Segmenter, embedding: ImageEmbedding, prompts: PointPrompts) -> np.ndarray:
