@@ -85,7 +85,7 @@ def test_position_directions_of_any_extractor(tiny_vit: TinyVit, kind: str) -> N
 
 
 def test_early_layers_are_kept_apart(tiny_vit: TinyVit) -> None:
-    """Layers at a sixth, a third and a half of the depth, as if each had been asked for alone; the rest is unchanged."""
+    """Layers at a sixth, a third and a half of the depth, as if each were asked for alone; the rest is unchanged."""
     folder, image = tiny_vit("dinov2"), picture(SIZES[0])
     extractor = HfVit(folder, "id", 56, (2, 3), early=True)
     made, plain = extractor.extract(image), HfVit(folder, "id", 56, (2, 3)).extract(image)
