@@ -157,8 +157,8 @@ class ImagePipeline:
         fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
         if self.prior is not None:
             cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
-            features = [one for one, _ in pairs]
-            fitted = replace(fitted, prior=fit_prior_reference(shots, features, cells, self.backbones.joined_layers))
+            layers = self.backbones.joined_layers
+            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
         self._fitted, self._folder = fitted, None
         return self
 
