@@ -157,8 +157,8 @@ class ImagePipeline:
         fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
         if self.prior is not None:
             cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
-            features = [one for one, _ in pairs]
-            fitted = replace(fitted, prior=fit_prior_reference(shots, features, cells, self.backbones.joined_layers))
+            layers = self.backbones.joined_layers
+            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
         self._fitted, self._folder = fitted, None
         return self
 
@@ -312,7 +312,7 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """The prior's own mask, or the one among those of a fixed list of sets that the prior expects most of."""
+        """The prior's own mask, or the one that it makes together with the segmenter."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
         choose = take_prior if self.strategy == "prior" else choose_with_prior
         result, facts = choose(self.backbones, self.config, image, record, score_map)

@@ -43,7 +43,7 @@ def suggest(
     samples: Sequence[Sample],
     count: int = 3,
     given: Sequence[Path] = (),
-    tell: Callable[[], None] = lambda: None,
+    tell: Callable[[], object] = lambda: None,
 ) -> Suggestions:
     """Chooses the images that stand for a folder best; see `gpoa.matching.coverage`.
 

@@ -106,7 +106,7 @@ def _of_points(segmenter: Segmenter, embedding: ImageEmbedding, points: np.ndarr
     if len(points) == 1 or (_values(joint, points).all() and not _values(joint, others).any()):
         return joint
     masks = [_answer(segmenter, embedding, _prompts(point[None], others)) for point in points]
-    return np.any(np.stack(masks), axis=0)
+    return np.logical_or.reduce(masks)
 
 
 def _answer(segmenter: Segmenter, embedding: ImageEmbedding, prompts: PointPrompts) -> np.ndarray:
@@ -126,7 +126,7 @@ def _prompts(points: np.ndarray, others: np.ndarray, box: np.ndarray | None = No
 
 def _inside(points: np.ndarray, box: np.ndarray) -> np.ndarray:
     """[K] bool: which points lie in a box."""
-    return ((points >= box[:2]) & (points <= box[2:])).all(axis=1)
+    return np.all((points >= box[:2]) & (points <= box[2:]), axis=1)
 
 
 def _values(mask: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -198,7 +198,7 @@ def _parts(values: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
     """Connected parts of each number as objects: (ids, id -> number)."""
     from scipy import ndimage
 
-    ids, classes = np.zeros(values.shape, dtype=np.int32), {}
+    ids, classes = np.zeros(values.shape, dtype=np.int32), dict[int, int]()
     for number in np.unique(values[values > 0]).tolist():
         parts, count = ndimage.label(values == number, structure=np.ones((3, 3)))
         ids = np.where(parts > 0, parts + len(classes), ids)

@@ -35,15 +35,15 @@ def _task(entry: Entry, objects: Objects, classes: dict[int, str], options: Opti
     """One image."""
     height, width = objects.size
     found, regions = outlines(objects.ids, options.simplify), []
-    shared = {"from_name": "label", "to_name": "image", "type": "polygonlabels", "image_rotation": 0}
+    shared: dict[str, Any] = {"from_name": "label", "to_name": "image", "type": "polygonlabels", "image_rotation": 0}
     for thing in objects.things:
         points = one_path(found[thing.number]) * 100 / (width, height)
         value = {"points": points.round(6).tolist(), "closed": True, "polygonlabels": [classes[thing.class_id]]}
         region = {"id": f"gpoa-{thing.number}", **shared, "original_width": width, "original_height": height}
         score = {} if thing.confidence is None else {"score": round(thing.confidence, 5)}
         regions.append({**region, "value": value, **score})
-    scores = [region["score"] for region in regions if "score" in region]
-    prediction = {"model_version": f"gpoa {__version__}", "result": regions}
-    prediction |= {"score": min(scores)} if scores else {}
+    scores = [thing.confidence for thing in objects.things if thing.confidence is not None]
+    prediction: dict[str, Any] = {"model_version": f"gpoa {__version__}", "result": regions}
+    prediction |= {"score": round(min(scores), 5)} if scores else {}
     data = {"image": options.image_root + quote(entry.name)}
     return {"data": data, "predictions": [prediction]}

@@ -35,4 +35,6 @@ def shapes_of(path: Path, size: Size) -> list[Shape]:
     rois = [roi for roi in (found if isinstance(found, list) else [found]) if roi.roitype in areas]
     if found and not rois:
         raise ValueError("the ROIs are points or lines, which have no area")
-    return [Shape(re.sub(r"^\d+-", "", roi.name or ""), fill_rings(roi.coordinates(multi=True), size)) for roi in rois]
+    rings = [list(roi.coordinates(multi=True)) for roi in rois]
+    labels = [re.sub(r"^\d+-", "", roi.name or "") for roi in rois]
+    return [Shape(label, fill_rings(own, size)) for label, own in zip(labels, rings, strict=True)]
