@@ -215,6 +215,12 @@ class BubbleEpisode:
         """[K, D] float32 token of the patch that each point lies in."""
         return self.image.tokens[patch_index_of(state.xy, self.image.grid_size, self.image.original_size)]
 
+    def look_at(self, prompts: PointPrompts) -> Look:
+        """The segmenter's answer to any set, for controls too; it is not remembered."""
+        logits, predicted_iou = self._decode(prompts)
+        self.decoder_calls += 1
+        return self._keep(logits, predicted_iou)
+
     def forget(self) -> None:
         """Frees the memory."""
         self._memory.clear()
@@ -224,9 +230,7 @@ class BubbleEpisode:
         """The segmenter's answer to a set; each set is decoded once while it is remembered."""
         key = xy.tobytes() + labels.tobytes()
         if key not in self._memory:
-            logits, predicted_iou = self._decode(replace(self.image.start, point_coords=xy, point_labels=labels))
-            self.decoder_calls += 1
-            self._memory[key] = self._keep(logits, predicted_iou)
+            self._memory[key] = self.look_at(replace(self.image.start, point_coords=xy, point_labels=labels))
             if len(self._memory) > REMEMBERED:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)

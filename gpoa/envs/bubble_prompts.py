@@ -38,9 +38,9 @@ class BubblePromptsEnv(gymnasium.Env):
     the IoU that the prior expects, without ground truth. A closed cycle earns nothing but its cost.
 
     ## End of episode
-    Terminated by STOP, truncated when the horizon is reached. `info["mask"]` [256, 256] bool is then the mask of the
-    best state that was visited, chosen without ground truth; `info["final"]` and `info["start"]` are its potential and
-    the start's.
+    Terminated by STOP, truncated when the horizon is reached. `info["mask"]` [h, w] bool, the longer side 256, is then
+    the mask of the best state that was visited, chosen without ground truth; `info["final"]` and `info["start"]` are
+    its potential and the start's.
 
     Args:
         draw: gives the next episode.
@@ -108,7 +108,8 @@ class BubblePromptsEnv(gymnasium.Env):
         info = self._info(illegal)
         if terminated or truncated:
             chosen = choose_state(self.visited, self.margin)
-            info |= {"mask": chosen.look.mask, "name": self.episode.name}
+            rows, columns = low_res_size(self.episode.image.original_size)
+            info |= {"mask": chosen.look.mask[:rows, :columns], "name": self.episode.name}
             info |= {"start": self._potential(self.visited[0]), "final": self._potential(chosen)}
         reward -= 0.0 if terminated else self.step_cost
         return observe_bubble(self.episode, self.state), float(reward), terminated, truncated, info

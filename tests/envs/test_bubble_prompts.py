@@ -100,7 +100,7 @@ def test_a_good_rule_finds_all_and_rewards_telescope() -> None:
         total, steps, ended = total + reward, steps + int(action != STOP), ended or truncated
     assert info["iou"] == 1 and info["final"] == 1
     assert total == pytest.approx(1 - start - 0.01 * steps)
-    assert info["mask"].shape == (256, 256) and info["mask"].dtype == bool
+    assert info["mask"].shape == (192, 256) and info["mask"].dtype == bool
 
 
 def test_an_illegal_action_changes_nothing_and_costs_a_step() -> None:
