@@ -17,7 +17,7 @@ import gymnasium
 from gpoa.config import GpoaConfig, MatchingConfig, Sb3Config, TrainConfig
 from gpoa.datasets.bubble_layout import is_bubble_layout, load_bubble_layout
 from gpoa.datasets.classes import LabelledClass, load_classes
-from gpoa.envs.bubble_prompts import BubbleDraw, BubblePromptsEnv
+from gpoa.envs.bubble_prompts import BubbleDraw, BubblePromptsEnv, BubbleReward
 from gpoa.envs.prompt_graph import EpisodeDraw, PromptGraphEnv
 from gpoa.errors import ConfigError
 from gpoa.pipeline.image import ImagePipeline
@@ -62,7 +62,7 @@ def bubble_env(
     draw: BubbleDraw, settings: Sb3Config, margin: float = 0.0, render_mode: str | None = None
 ) -> BubblePromptsEnv:
     """The environment with the reward and the costs of a training run."""
-    reward = "expected" if settings.reward == "expected" else "truth"
+    reward: BubbleReward = "expected" if settings.reward == "expected" else "truth"
     return BubblePromptsEnv(draw, reward, settings.step_cost, margin, render_mode)
 
 

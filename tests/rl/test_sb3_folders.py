@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 
 import gymnasium
@@ -61,10 +63,13 @@ def test_from_folders_to_masks(data: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_the_policy_is_in_the_runs_name(data: Path, tmp_path: Path) -> None:
     """Another file makes other masks: a run with it does not take finished ones over."""
+    _train(data, tmp_path / "run")
+    other = shutil.copy(tmp_path / "run" / "policy.zip", tmp_path / "other.zip")
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.writestr("note", "another file")
     names = set()
-    for steps in ("8", "9"):
-        _train(data, tmp_path / steps, "--sb3.seed", steps)
-        config = GpoaConfig(optimize=OptimizeConfig(strategy="sb3", policy=str(tmp_path / steps)))
+    for policy in (tmp_path / "run" / "policy.zip", other):
+        config = GpoaConfig(optimize=OptimizeConfig(strategy="sb3", policy=str(policy)))
         pipeline = ImagePipeline(config)
         pipeline.fit([data / "red" / "images" / "0.png"], [data / "red" / "masks" / "0.png"])
         names.add(pipeline.run_digest())

