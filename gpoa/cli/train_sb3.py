@@ -62,11 +62,10 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.pipeline.image import ImagePipeline
     from gpoa.policies.sb3_policy import algorithm_class
     from gpoa.rl.bubble_episodes import BubbleEpisodes, draw_pairs, validation_pairs, without_guard
-    from gpoa.rl.sb3_training import Sb3Run, newest_checkpoint
+    from gpoa.rl.sb3_training import Sb3Run, check_folder
 
     algorithm_class(args.algo)  # missing packages are told before anything is loaded
-    if args.resume:
-        newest_checkpoint(args.output)
+    check_folder(args.output, args.resume)
     train, held = _classes(args)
     pipeline = ImagePipeline(without_guard(args.config), open_cache(args.cache))
     plans = (draw_pairs(train, args.sb3.pairs, args.sb3.seed), validation_pairs(held, args.sb3.eval_pairs))

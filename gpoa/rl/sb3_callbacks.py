@@ -21,6 +21,7 @@ def make_callbacks(
     settings: Sb3Config,
     evaluation: Any,
     eval_episodes: int,
+    resume: bool,
     progress: Callable[[int], None],
 ) -> list[Any]:
     """The callbacks of a run.
@@ -31,6 +32,7 @@ def make_callbacks(
         settings: how often what is written.
         evaluation: environment of the validation pairs, one after another.
         eval_episodes: how many there are.
+        resume: the folder's evaluations are gone on with, so that a worse policy does not replace the best one.
         progress: told the number of steps after each.
 
     Returns:
@@ -64,20 +66,37 @@ def make_callbacks(
                 write_mask(folder / "train_masks" / f"{name}.png", info["mask"])
             self.ended += 1
 
-    return [
-        CheckpointCallback(
-            settings.checkpoint_every, str(folder / "checkpoints"), "policy", save_replay_buffer=algorithm == "dqn"
-        ),
-        evaluate(
-            evaluation,
-            best_model_save_path=str(folder / "best"),
-            log_path=str(folder / "evaluations"),
-            eval_freq=settings.eval_every,
-            n_eval_episodes=eval_episodes,
-            verbose=0,
-        ),
-        Episodes(),
-    ]
+    evaluating = evaluate(
+        evaluation,
+        best_model_save_path=str(folder / "best"),
+        log_path=str(folder / "evaluations"),
+        eval_freq=settings.eval_every,
+        n_eval_episodes=eval_episodes,
+        verbose=0,
+    )
+    if resume:
+        remember(evaluating, folder / "evaluations" / "evaluations.npz")
+    replay = algorithm == "dqn"
+    saving = CheckpointCallback(
+        settings.checkpoint_every, str(folder / "checkpoints"), "policy", save_replay_buffer=replay
+    )
+    return [saving, evaluating, Episodes()]
+
+
+def remember(callback: Any, path: Path) -> None:
+    """Gives an EvalCallback the evaluations of the run that it goes on with.
+
+    Args:
+        callback: a new one.
+        path: the file that the former one wrote; nothing happens where there is none.
+    """
+    if not path.is_file():
+        return
+    with np.load(path, allow_pickle=False) as known:
+        callback.evaluations_timesteps = known["timesteps"].tolist()
+        callback.evaluations_results = known["results"].tolist()
+        callback.evaluations_length = known["ep_lengths"].tolist()
+        callback.best_mean_reward = float(known["results"].mean(axis=1).max())
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

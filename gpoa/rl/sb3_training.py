@@ -21,7 +21,7 @@ from gpoa import __version__
 from gpoa.config import GpoaConfig, Sb3Config, Sb3Name, TrackerName, to_dict
 from gpoa.envs.bubble_observation import RANGE
 from gpoa.envs.bubble_prompts import BubblePromptsEnv
-from gpoa.errors import ModelError
+from gpoa.errors import DataError, ModelError
 from gpoa.pipeline.bubble import bubble_contract
 from gpoa.policies.sb3_policy import KIND, Sb3Card, Sb3Policy, algorithm_class, plain
 from gpoa.policies.scaled_observations import ScaledObservations, fit_scaling
@@ -94,7 +94,9 @@ class Sb3Run:
 
         Raises:
             ModelError: there is no checkpoint to go on from, or it was trained with other settings.
+            DataError: the folder holds another run, and this one does not go on with it.
         """
+        check_folder(self.folder, resume)
         settings = self.settings
         model = self._resumed() if resume else self._new()
         write_atomic(self.folder / "config.json", json.dumps(self.plain, indent=1, default=str).encode())
@@ -105,7 +107,7 @@ class Sb3Run:
             if left > 0:
                 evaluation = self._env(self.validation.next)
                 count = len(self.validation.every())
-                callbacks = make_callbacks(self.folder, self.algorithm, settings, evaluation, count, progress)
+                callbacks = make_callbacks(self.folder, self.algorithm, settings, evaluation, count, resume, progress)
                 model.learn(left, callback=callbacks, reset_num_timesteps=not resume)
             return self._finish(model)
         finally:
@@ -165,6 +167,19 @@ class Sb3Run:
         model.save(content)
         write_atomic(self.folder / "policy.zip", content.getvalue())
         return self.folder / "policy.zip"
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Whether a run may use a folder.
+
+    Raises:
+        ModelError: it shall go on with the run there, and there is no checkpoint.
+        DataError: it shall not, and there is a run.
+    """
+    if resume:
+        newest_checkpoint(folder)
+    elif any((folder / name).exists() for name in ("policy.zip", "best", "checkpoints")):
+        raise DataError(f"{folder}: holds another run; add --resume to go on with it, or choose another --output")
 
 
 def newest_checkpoint(folder: Path) -> Path:

@@ -18,10 +18,11 @@ pytest.importorskip("sb3_contrib")
 from gpoa.config import GpoaConfig, MatchingConfig, Sb3Config
 from gpoa.envs.bubble_observation import observe_bubble
 from gpoa.envs.bubble_toy import toy_episode
-from gpoa.errors import ModelError
+from gpoa.errors import DataError, ModelError
 from gpoa.pipeline.bubble import bubble_contract
 from gpoa.policies.sb3_policy import load_sb3_policy, read_card
 from gpoa.policies.scaled_observations import ScaledObservations, fit_scaling
+from gpoa.rl.sb3_callbacks import remember
 from gpoa.rl.sb3_evaluate import BubbleScore, means, play, score
 from gpoa.rl.sb3_training import Sb3Run, newest_checkpoint
 from gpoa.search.bubble_agent import visit_bubble
@@ -114,10 +115,26 @@ def test_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path).name == "policy_128_steps.zip"
     steps = [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")]
     assert steps == sorted(steps) and steps[-1] == 128
+    with np.load(tmp_path / "evaluations" / "evaluations.npz") as known:
+        assert known["timesteps"].tolist() == [64, 128] and known["results"].shape == (2, 3)
+    with pytest.raises(DataError, match="holds another run; add --resume"):
+        _run(tmp_path).start()
     with pytest.raises(ModelError, match=r"other settings \(horizon differ\)"):
         _run(tmp_path, settings=replace(SMALL, horizon=5)).start(resume=True)
     with pytest.raises(ModelError, match="run without --resume"):
         _run(tmp_path / "nothing").start(resume=True)
+
+
+def test_the_best_policy_is_not_replaced_by_a_worse_one_after_a_pause(tmp_path: Path) -> None:
+    class Callback:
+        best_mean_reward = -np.inf
+
+    path, callback = tmp_path / "evaluations.npz", Callback()
+    remember(callback, path)
+    assert callback.best_mean_reward == -np.inf
+    np.savez(path, timesteps=[64, 128], results=[[0.1, 0.5], [0.2, 0.2]], ep_lengths=[[3, 3], [2, 2]])
+    remember(callback, path)
+    assert callback.best_mean_reward == pytest.approx(0.3)
 
 
 def test_a_wrong_file_gets_one_line(folder: Path, tmp_path: Path) -> None:
