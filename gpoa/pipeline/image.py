@@ -159,8 +159,8 @@ class ImagePipeline:
         fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
         if self.prior is not None:
             cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
-            layers = self.backbones.joined_layers
-            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
+            features = [one for one, _ in pairs]
+            fitted = replace(fitted, prior=fit_prior_reference(shots, features, cells, self.backbones.joined_layers))
         self._fitted, self._folder = fitted, None
         return self
 
@@ -313,7 +313,7 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """What the prior expects most of: itself, a mask of a fixed list of sets, or one that an agent visits."""
+        """The prior's own mask, the one that it makes together with the segmenter, or the best that an agent visits."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
         ways = {"prior": take_prior, "posterior": choose_with_prior, "sb3": self.sb3_agent.improve}
         result, facts = ways[self.strategy](self.backbones, self.config, image, record, score_map)

@@ -27,7 +27,6 @@ from gpoa.features.cache import image_digest
 from gpoa.geometry import area_mean
 from gpoa.matching.prior.maps import COARSE, COARSE_MAPS, FINE, FINE_MAPS, MIDDLE, MIDDLE_MAPS, PriorReference
 from gpoa.matching.prior.network import PriorBatch
-from gpoa.matching.reference import make_reference
 from gpoa.pipeline.backbones import Backbones
 from gpoa.pipeline.reference import fit_prior_reference
 from gpoa.runtime.atomic import write_atomic
@@ -151,7 +150,7 @@ class PriorPairs:
         key = image_digest(image)
         features = backbones.features(image, key)
         cells = embedding_tokens(backbones.embedding(image, key), (MIDDLE, MIDDLE))
-        maps = reference.maps(features.tokens, features.grid_size, cells, image)
+        maps = reference.maps(features, cells, image)
         for name in ("coarse", "middle", "fine", "rgb"):
             self.arrays[name][place] = getattr(maps, name)
         share = np.zeros((FINE, FINE)) if pair.absent else np.clip(area_mean(mask, (FINE, FINE)), 0, 1)
@@ -228,6 +227,5 @@ def _load(sample: Sample, shots: dict[Sample, tuple[np.ndarray, np.ndarray]]) ->
 
 def _fit(backbones: Backbones, image: np.ndarray, mask: np.ndarray) -> PriorReference:
     """The labelled side of one reference."""
-    reference = make_reference([(backbones.features(image), mask)])
     cells = embedding_tokens(backbones.embedding(image), (MIDDLE, MIDDLE))
-    return fit_prior_reference([(image, mask)], reference, [cells], backbones.joined_layers)
+    return fit_prior_reference([(image, mask)], [backbones.features(image)], [cells], backbones.joined_layers)
