@@ -22,7 +22,7 @@ def make_callbacks(
     evaluation: Any,
     eval_episodes: int,
     resume: bool,
-    progress: Callable[[int], None],
+    progress: Callable[[int], object],
 ) -> list[Any]:
     """The callbacks of a run.
 
