@@ -377,8 +377,7 @@ class ImagePipeline:
         if self.strategy in LEARNED:
             _ = self.agent.policy  # loaded before the first image, so that a wrong one is refused at once
             parts += [config.graph, self.agent.digest]
-        parts += [self.sb3_agent.digest] if self.strategy == "sb3" else []
-        return digest(*parts)
+        return digest(*parts, *([self.sb3_agent.digest] if self.strategy == "sb3" else []))
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
         """Refuses prompts of another image size, or made by other models than the ones in use.
