@@ -1,0 +1,149 @@
+"""Agents that click without knowing the truth, and the loop that keeps the best mask that they reach.
+
+An agent proposes clicks and judges masks. The loop clicks from the mask that the agent thinks best, so that a click
+that did not help is taken back, and stops where nothing is proposed. Legend: `N` visited states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from gpoa.envs.click_episode import Click, ClickEpisode, ClickState, agreement, click_at
+from gpoa.geometry import low_res_size
+from gpoa.search.click_suggest import Suggestion, belief, sigmoid, suggest_clicks
+from gpoa.search.posterior import Posterior
+
+PROPOSALS = 6
+"""Clicks that are proposed at most."""
+MARGIN = 0.01
+"""A mask is left only for one whose score is higher by more than this."""
+
+
+class ClickAgent(Protocol):
+    """Proposes clicks and judges masks, without the truth."""
+
+    def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
+        """The next click, the best first; none at all is STOP."""
+        ...
+
+    def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
+        """[N] how good the masks of visited states are, on one scale."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Clicked:
+    """What an agent did.
+
+    Args:
+        visited: all states in order; the first is where it began.
+        kept: for each decoder call the place of the state that was thought best after it, that of the start first.
+    """
+
+    visited: list[ClickState]
+    kept: list[int]
+
+    @property
+    def best(self) -> ClickState:
+        """The state that was kept in the end."""
+        return self.visited[self.kept[-1]]
+
+    def after(self, calls: int) -> ClickState:
+        """The state that was kept after so many decoder calls; the last one where the agent stopped before."""
+        return self.visited[self.kept[min(calls, len(self.kept) - 1)]]
+
+
+def run_agent(
+    agent: ClickAgent, episode: ClickEpisode, start: ClickState, clicks: int, margin: float = MARGIN
+) -> Clicked:
+    """Lets an agent click.
+
+    Args:
+        agent: any.
+        episode: the image.
+        start: where it begins, for instance after a person's click.
+        clicks: at most so many decoder calls.
+        margin: the kept mask is left only for a score that is higher by more than this.
+    """
+    visited, kept, tried = [start], [0], set[tuple[int, Click]]()
+    for _ in range(clicks):
+        best = kept[-1]
+        found = [one.click for one in agent.propose(episode, visited[best]) if (best, one.click) not in tried]
+        if not found:
+            break
+        tried.add((best, found[0]))
+        visited.append(episode.click(visited[best], found[0]))
+        scores = agent.judge(episode, visited)
+        top = int(scores.argmax())
+        kept.append(top if scores[top] > scores[best] + margin else best)
+    return Clicked(visited, kept)
+
+
+def expected_iou(probability: np.ndarray, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
+    """[N] the expected IoU of masks under a probability map, times the share of their own clicks that each agrees
+    with."""
+    masks = np.stack([state.mask for state in visited])
+    own = np.array([agreement(state.clicks, state.mask, episode.size) for state in visited])
+    return Posterior(probability).expected_iou(masks) * own
+
+
+class PriorAgent:
+    """Greedy by the prior, without learning: clicks where prior and mask differ most, keeps what the prior expects most
+    of. Without a prior SAM's four masks stand in for it."""
+
+    def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
+        """See `ClickAgent`."""
+        probability = belief(episode, state)
+        return [] if probability is None else suggest_clicks(probability, state, episode.size, PROPOSALS)
+
+    def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
+        """See `ClickAgent`."""
+        maps = [one for one in (belief(episode, state) for state in visited) if one is not None]
+        if not maps:
+            return np.zeros(len(visited))
+        return expected_iou(np.mean(maps, axis=0), episode, visited)
+
+
+class SamAgent:
+    """SAM alone: clicks where its own masks differ, keeps the mask of which it is surest."""
+
+    def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
+        """See `ClickAgent`."""
+        probability = belief(_without_prior(episode), state)
+        return [] if probability is None else suggest_clicks(probability, state, episode.size, PROPOSALS)
+
+    def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
+        """See `ClickAgent`."""
+        return np.array([state.iou for state in visited])
+
+
+class RandomAgent:
+    """Clicks anywhere, with the label that the prior gives the place (the mask's where there is none), and keeps the
+    latest mask.
+
+    Args:
+        rng: draws the places.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
+        """See `ClickAgent`."""
+        rows, columns = low_res_size(episode.size)
+        row, column = int(self.rng.integers(rows)), int(self.rng.integers(columns))
+        likely = sigmoid(state.logits if episode.prior is None else episode.prior)
+        return [Suggestion(click_at(row, column, int(likely[row, column] > 0.5), episode.size), 0.0)]
+
+    def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
+        """See `ClickAgent`."""
+        return np.arange(len(visited), dtype=np.float64)
+
+
+def _without_prior(episode: ClickEpisode) -> ClickEpisode:
+    """The same image, of which nothing is known."""
+    return ClickEpisode(episode.segmenter, episode.embedding, None, None, episode.feed_back)
