@@ -27,6 +27,7 @@ VERBS = {
     "train": "train a prompt optimisation policy on labelled classes",
     "optimize": "optimise prompts without ground truth",
     "segment": "segment images with existing prompts",
+    "click": "let an agent click on images, from your first click or from one reference",
     "evaluate": "compare masks with ground truth",
     "benchmark": "compare gpoa with other methods on labelled classes",
     "models": "list, download and verify models",

@@ -13,79 +13,26 @@ The truth makes the reward and, with `start="oracle"`, the first click; it is in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from gpoa.config.clicks import ClickEnvConfig
 from gpoa.envs.click_episode import Click, ClickEpisode, ClickState, cells_of
-from gpoa.envs.click_observation import OBSERVATIONS, ObservationName
+from gpoa.envs.click_observation import OBSERVATIONS
 from gpoa.envs.click_oracle import oracle_click
 from gpoa.envs.click_scene import ClickScene
 from gpoa.envs.rewards import boundary_iou, dice, jaccard
 from gpoa.errors import ConfigError
 from gpoa.segmenters.base import Segmenter
 
-StartName = Literal["nothing", "oracle", "prior"]
-RewardName = Literal["dice", "iou", "dice-boundary", "alignsam"]
 Potential = Callable[[ClickState, ClickScene], float]
 FAR = 0.25
 """Clicks this far apart, as a fraction of the diagonal, count as far for the reward `alignsam`."""
 TINT = np.array([255, 64, 64])
 COLOURS = {1: (40, 220, 60), 0: (40, 90, 255)}
-
-
-@dataclass(frozen=True)
-class ClickEnvConfig:
-    """How the game is played.
-
-    Args:
-        grid: G, cells a side.
-        patch_size: instead of `grid`: side of a cell in pixels of an observation.
-        size: side of an observation's image in pixels.
-        observation: alignsam (a dictionary) or channels (an image of 6 channels).
-        prior: one more channel (or entry) with the prior's probability.
-        reward: a key of `CLICK_POTENTIALS`.
-        click_cost: subtracted from the reward of every click.
-        start: nothing; oracle: its first click is made already; prior: the prior's own mask.
-        steps: actions until an episode is cut off.
-        stop: there is an action STOP.
-        undo: there is an action UNDO.
-        feed_back: the latest mask is a prompt of the next call.
-    """
-
-    grid: int = 32
-    patch_size: int | None = None
-    size: int = 128
-    observation: ObservationName = "channels"
-    prior: bool = False
-    reward: RewardName = "dice"
-    click_cost: float = 0.005
-    start: StartName = "oracle"
-    steps: int = 5
-    stop: bool = True
-    undo: bool = True
-    feed_back: bool = True
-
-    def __post_init__(self) -> None:
-        wrong = []
-        if self.patch_size is not None and not 1 <= self.patch_size <= self.size:
-            wrong.append(f"patch_size {self.patch_size}: must lie between 1 and the observation's size {self.size}")
-        if not 2 <= self.grid <= 256:
-            wrong.append(f"grid {self.grid}: must lie between 2 and 256")
-        if not 16 <= self.size <= 1024:
-            wrong.append(f"size {self.size}: must lie between 16 and 1024")
-        if self.steps < 1:
-            wrong.append(f"steps {self.steps}: at least 1")
-        if wrong:
-            raise ConfigError("; ".join(wrong))
-
-    @property
-    def cells(self) -> int:
-        """G: cells a side."""
-        return self.grid if self.patch_size is None else max(2, self.size // self.patch_size)
 
 
 class ClickSegmentEnv(gymnasium.Env[Any, np.int64]):

@@ -6,7 +6,7 @@ Legend: `S` the side of an observation in pixels; the image is stretched to a sq
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -16,7 +16,6 @@ from gpoa.envs.click_scene import ClickScene
 from gpoa.geometry import from_low_res_frame
 from gpoa.types import Size
 
-ObservationName = Literal["alignsam", "channels"]
 DISC = 0.02
 """Radius of a click in a click map, as a fraction of the side."""
 

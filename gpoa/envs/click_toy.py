@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpoa.envs.click_env import ClickEnvConfig, ClickSegmentEnv
+from gpoa.config.clicks import ClickEnvConfig
+from gpoa.envs.click_env import ClickSegmentEnv
 from gpoa.envs.click_episode import LOGIT_LIMIT, cells_of, prior_frame
 from gpoa.envs.click_scene import ClickScene
 from gpoa.geometry import sam_input_size

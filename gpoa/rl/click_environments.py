@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpoa.config import GpoaConfig
+from gpoa.config.clicks import ClickEnvConfig
 from gpoa.datasets.classes import load_many
-from gpoa.envs.click_env import ClickEnvConfig, ClickSegmentEnv
+from gpoa.envs.click_env import ClickSegmentEnv
 from gpoa.envs.click_scene import ClickScene
 from gpoa.errors import ConfigError
 from gpoa.pipeline.image import ImagePipeline

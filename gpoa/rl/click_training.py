@@ -10,9 +10,7 @@ it is the object; that judges the masks.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
+from gpoa.config.clicks import ClickTrainConfig
 from gpoa.envs.click_episode import Click, ClickEpisode, ClickState, cells_of, click_at
 from gpoa.envs.click_maps import MAPS, PRIOR_MAPS, STEP
 from gpoa.envs.click_oracle import oracle_click
@@ -32,40 +31,9 @@ from gpoa.search.click_learned import LearnedAgent, inputs_of
 from gpoa.search.click_suggest import belief, suggest_clicks
 from gpoa.segmenters.base import Segmenter
 
-logger = logging.getLogger(__name__)
-
 MAP_INSIDE = MAPS.index("inside the image")
 GAIN_SCALE = 10.0
 """Gains of Dice are multiplied by this in the loss: most are a few hundredths."""
-
-
-@dataclass(frozen=True)
-class ClickTrainConfig:
-    """How a click agent is trained.
-
-    Args:
-        rounds: visits of every scene, each with the agent that the rounds before made.
-        updates: of the network a round.
-        batch: states an update.
-        learning_rate: at the start; it falls to a tenth by a cosine within each round.
-        steps: clicks after the first one in an episode.
-        candidates: clicks that are decoded at a visited state.
-        random: share of the steps that take a random one of the decoded clicks.
-        no_prior: share of states that are learned as if nothing was known of the object.
-        gain_weight: of the gains' loss beside the belief's.
-        seed: of everything that is drawn.
-    """
-
-    rounds: int = 3
-    updates: int = 150
-    batch: int = 12
-    learning_rate: float = 2e-3
-    steps: int = 4
-    candidates: int = 6
-    random: float = 0.25
-    no_prior: float = 0.3
-    gain_weight: float = 1.0
-    seed: int = 0
 
 
 class Visit(NamedTuple):

@@ -10,7 +10,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import gpoa.envs.click_registration  # noqa: F401  (registers)
-from gpoa.envs.click_env import CLICK_POTENTIALS, ClickEnvConfig, ClickSegmentEnv
+from gpoa.config.clicks import ClickEnvConfig
+from gpoa.envs.click_env import CLICK_POTENTIALS, ClickSegmentEnv
 from gpoa.envs.click_episode import Click, ClickState
 from gpoa.envs.click_oracle import oracle_click
 from gpoa.envs.click_toy import ToySegmenter, draw_scene, make_click_toy
@@ -137,7 +138,7 @@ def test_a_picture_of_the_state() -> None:
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"grid": 1}, "grid 1"), ({"size": 4}, "size 4"), ({"steps": 0}, "steps 0"), ({"patch_size": 999}, "patch_size")],
+    [({"grid": 1}, "grid 1"), ({"size": 4}, "size 4"), ({"steps": 0}, "steps 0"), ({"patch_size": 999}, "patch-size")],
 )
 def test_wrong_options_are_named(options: dict[str, int], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
