@@ -1,9 +1,9 @@
 """Dice after each click on labelled classes: the oracle, agents, and controls, from the same first click.
 
-    python3 scripts/benchmark_clicks.py --data bench --split bench/split.json --list held_out --images 3 \\
+    python3 scripts/benchmark_clicks.py --data bench --split bench/split.json --list quick --images 3 \\
         --agents runs/clicks/agent.pt
 
-Of each class the first image is the prior's reference, the others (evenly spaced) are clicked on.
+Of each class the first image is the prior's reference, the others (evenly spaced by name) are clicked on.
 """
 
 from __future__ import annotations

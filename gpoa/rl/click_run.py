@@ -21,9 +21,6 @@ from gpoa.search.click_learned import ClickCard, LearnedAgent, make_network, sav
 from gpoa.segmenters.base import Segmenter
 from gpoa.tracking.metric_logger import MetricLogger
 
-STOPS = (-1.0, 0.0, 0.01)
-"""Predicted gains below which an agent may stop; the validation classes choose."""
-
 
 class ClickRun:
     """One run.
@@ -60,18 +57,14 @@ class ClickRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         logger = MetricLogger(self.folder, (), {"kind": self.kind, **asdict(self.config)})
         for number, scalars in enumerate(training.run(), 1):
-            gains = {stop: self._validate(LearnedAgent(network, ClickCard(stop))) for stop in STOPS}
-            stop = max(gains, key=gains.__getitem__)
-            scalars |= {"eval/gain": gains[stop], "eval/stop": stop}
-            if gains[stop] > self.best:
-                self.best = gains[stop]
-                save_agent(self.folder / "agent.pt", network, ClickCard(stop, self._history(number, gains[stop])))
+            gain = mean_gain(LearnedAgent(network), self.held, self.segmenter, self.config.steps)
+            scalars |= {"eval/gain": gain}
+            if gain > self.best:
+                self.best = gain
+                save_agent(self.folder / "agent.pt", network, ClickCard(training=self._history(number, gain)))
             logger.log(scalars, number)
             yield scalars
         logger.close()
-
-    def _validate(self, agent: LearnedAgent) -> float:
-        return mean_gain(agent, self.held, self.segmenter, self.config.steps)
 
     def _history(self, rounds: int, gain: float) -> dict[str, object]:
         """What the file says of its training."""
