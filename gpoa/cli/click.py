@@ -1,4 +1,4 @@
-"""Let an agent click on images: from your first click, or from one reference image and its mask.
+"""Let an agent click on images: from your first click, from one reference image and its mask, or from a word.
 
 Writes masks/NAME.png (0/255, original size) and clicks.json to --output, and with --trace a picture of what was tried.
 With --truth the Dice after each click is printed; the truth is read after the masks are final.
@@ -7,6 +7,7 @@ examples:
   gpoa click photo.jpg --first-click 212,140 --output out/
   gpoa click photo.jpg --first-click 212,140 --clicks 8 --agent runs/clicks/agent.pt --trace --output out/
   gpoa click images/ --reference ref.png --mask ref_mask.png --truth masks/ --output out/
+  gpoa click images/ --text polyp --clip clip-vit-base-patch16/ --output out/
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class Args:
     """Reference image(s), which say where the object is likely."""
     mask: tuple[Path, ...] = ()
     """Mask of each reference image (non-zero = object)."""
+    text: str | None = None
+    """Name of the object, instead of a reference; needs --clip."""
+    clip: Path | None = None
+    """Folder of a CLIP of transformers, for --text."""
     clicks: int = 5
     """Mask decoder calls per image, the first click's included."""
     agent: str = "prior"
@@ -72,6 +77,10 @@ def main(argv: Sequence[str]) -> int:
     if args.clicks < 1:
         raise ConfigError(f"--clicks {args.clicks}: must be at least 1")
     first, agent = _first_click(args.first_click), make_agent(args.agent)
+    if args.text is not None and args.clip is None:
+        raise ConfigError("--text needs --clip, a folder with a CLIP model of transformers")
+    if args.text is not None and args.reference:
+        raise ConfigError("--text and --reference both say what the object is; give one of them")
     samples = find_samples(args.images)
     if first is not None and len(samples) != 1:
         raise ConfigError(f"--first-click belongs to one image, but {len(samples)} are given")
@@ -79,10 +88,15 @@ def main(argv: Sequence[str]) -> int:
     pipeline = build_segmenter(args.config, args.cache)
     if args.reference or args.mask:
         pipeline.fit(args.reference, args.mask, args.mask_options)
+    semantic = None
+    if args.text is not None and args.clip is not None:
+        from gpoa.features.text_map import TextMap
+
+        semantic = TextMap.load(args.clip, args.text, pipeline.backbones.device)
     records, failed = [], 0
     for sample in samples:
         try:
-            records.append(_one(args, pipeline, agent, sample, first))
+            records.append(_one(args, pipeline, agent, sample, first, semantic))
         except GpoaError as error:
             failed += 1
             print(f"{sample.image_path.name}: {error}", file=sys.stderr)
@@ -91,14 +105,16 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _one(args: Args, pipeline: Any, agent: Any, sample: Sample, first: Click | None) -> dict[str, Any]:
+def _one(
+    args: Args, pipeline: Any, agent: Any, sample: Sample, first: Click | None, semantic: Any
+) -> dict[str, Any]:
     """One image: its files, and what is said of it."""
     from gpoa.datasets.mask_io import save_mask
     from gpoa.datasets.shots import to_pixels
     from gpoa.pipeline.click_run import click_image
 
     image = to_pixels(sample.image_path, args.config.reading)
-    result = click_image(pipeline, image, agent, args.clicks, first)
+    result = click_image(pipeline, image, agent, args.clicks, first, semantic)
     save_mask(args.output / "masks" / f"{sample.stem}.png", result.masks[-1])
     if args.trace:
         _store_trace(args.output / "traces", sample.stem, image, result)

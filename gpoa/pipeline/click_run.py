@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,12 @@ def make_agent(name: str, seed: int = 0) -> ClickAgent:
 
 
 def click_image(
-    pipeline: ImagePipeline, image: np.ndarray, agent: ClickAgent, clicks: int, first: Click | None = None
+    pipeline: ImagePipeline,
+    image: np.ndarray,
+    agent: ClickAgent,
+    clicks: int,
+    first: Click | None = None,
+    semantic: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> ClickedImage:
     """Lets an agent click on an image.
 
@@ -73,6 +79,7 @@ def click_image(
         agent: see `make_agent`.
         clicks: decoder calls in all, the first click's included.
         first: a person's click; None begins where the prior is surest, or, without a reference, where SAM is.
+        semantic: image -> [h, w] probabilities, in place of the reference's (`gpoa.features.text_map`).
 
     Raises:
         PromptError: the first click is outside the image.
@@ -80,7 +87,11 @@ def click_image(
     size = (image.shape[0], image.shape[1])
     if first is not None and not (0 <= first.x <= size[1] - 1 and 0 <= first.y <= size[0] - 1):
         raise PromptError(f"first click {first.x:g},{first.y:g}: outside the image of {size[1]} x {size[0]} pixels")
-    prior = prior_frame(pipeline.prompter.score_map(image), size) if pipeline.is_fitted else None
+    prior = None
+    if semantic is not None:
+        prior = prior_frame(semantic(image), size)
+    elif pipeline.is_fitted:
+        prior = prior_frame(pipeline.prompter.score_map(image), size)
     embedding = pipeline.backbones.embedding(image)
     episode = ClickEpisode(pipeline.backbones.segmenter, embedding, prior, prior if first is None else None)
     start = episode.click(episode.begin(), first or _first_click(episode))

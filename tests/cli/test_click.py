@@ -60,6 +60,8 @@ def test_a_folder_from_one_reference(folder: Path, capsys: pytest.CaptureFixture
         (["images/a.png", "--first-click", "5;5"], "give x,y in pixels"),
         (["images/a.png", "--clicks", "0"], "must be at least 1"),
         (["images/a.png", "--agent", "nobody"], "take prior, sam, random"),
+        (["images/a.png", "--text", "square"], "--text needs --clip"),
+        ([], "no image; give files or folders"),
     ],
 )
 def test_mistakes_are_named(folder: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str) -> None:
