@@ -23,6 +23,7 @@ from gpoa.config.names import (
     TrackerName,
 )
 from gpoa.config.optimizing import GraphConfig, OptimizeConfig, SegmentConfig
+from gpoa.config.sb3 import Sb3Config, Sb3Name
 from gpoa.config.training import PolicyConfig, PriorConfig, PriorTrainConfig, TrainConfig
 from gpoa.config.whole import GpoaConfig, digest, to_dict
 
@@ -47,6 +48,8 @@ __all__ = [
     "ReadingConfig",
     "RewardName",
     "SamplerName",
+    "Sb3Config",
+    "Sb3Name",
     "SegmentConfig",
     "StrategyName",
     "ThresholdConfig",

@@ -33,6 +33,7 @@ from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
 from gpoa.pipeline.agent import Agent, open_episode
 from gpoa.pipeline.backbones import Backbones
+from gpoa.pipeline.bubble import Sb3Agent
 from gpoa.pipeline.prediction import Prediction
 from gpoa.pipeline.prior_choice import choose_with_prior, take_prior
 from gpoa.pipeline.prompting import Prompter, on_grid
@@ -68,6 +69,7 @@ class ImagePipeline:
         self.config = config or GpoaConfig()
         self.backbones = Backbones(self.config, cache)
         self.agent = Agent(self.config, self.backbones.ids)
+        self.sb3_agent = Sb3Agent(self.config, self.backbones.ids)
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: Fitted | None = None
         self._folder: FolderMatcher | None = None
@@ -284,7 +286,7 @@ class ImagePipeline:
         settings = self.config.optimize
         if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
-        if self.strategy in ("prior", "posterior"):
+        if self.strategy in ("prior", "posterior", "sb3"):
             return self._by_prior(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
@@ -311,10 +313,10 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """The prior's own mask, or the one among those of a fixed list of sets that the prior expects most of."""
+        """What the prior expects most of: itself, a mask of a fixed list of sets, or one that an agent visits."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
-        choose = take_prior if self.strategy == "prior" else choose_with_prior
-        result, facts = choose(self.backbones, self.config, image, record, score_map)
+        ways = {"prior": take_prior, "posterior": choose_with_prior, "sb3": self.sb3_agent.improve}
+        result, facts = ways[self.strategy](self.backbones, self.config, image, record, score_map)
         return self._improved(record, result.best, facts), result
 
     def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
@@ -374,6 +376,7 @@ class ImagePipeline:
         if self.strategy in LEARNED:
             _ = self.agent.policy  # loaded before the first image, so that a wrong one is refused at once
             parts += [config.graph, self.agent.digest]
+        parts += [self.sb3_agent.digest] if self.strategy == "sb3" else []
         return digest(*parts)
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:

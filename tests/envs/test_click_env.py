@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import gpoa.envs.click_registration  # noqa: F401  (registers)
+import gpoa.envs  # noqa: F401  (registers)
 from gpoa.config.clicks import ClickEnvConfig
 from gpoa.envs.click_env import CLICK_POTENTIALS, ClickSegmentEnv
 from gpoa.envs.click_episode import Click, ClickState
