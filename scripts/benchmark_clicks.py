@@ -1,9 +1,11 @@
 """Dice after each click on labelled classes: the oracle, agents, and controls, from the same first click.
 
     python3 scripts/benchmark_clicks.py --data bench --split bench/split.json --list quick --images 3 \\
-        --agents runs/clicks/agent.pt
+        --agents prior sam random runs/clicks/agent.pt --rows rows.jsonl
 
-Of each class the first image is the prior's reference, the others (evenly spaced by name) are clicked on.
+Of each class the first image is the prior's reference, the others (evenly spaced by name) are clicked on. Each agent
+takes part twice, with the prior and without. With --rows the table is made of all rows in that file, those of earlier
+calls on the same images included.
 """
 
 from __future__ import annotations
@@ -32,18 +34,22 @@ def main() -> None:
     parser.add_argument("--classes", nargs="*", default=[], help="only these of the list")
     parser.add_argument("--images", type=int, default=3, help="of a class, at most, the reference included")
     parser.add_argument("--clicks", type=int, default=5)
-    parser.add_argument("--agents", nargs="*", default=[], help="files that `gpoa train clicks` wrote")
-    parser.add_argument("--rows", type=Path, help="JSON lines, one an image and agent")
+    parser.add_argument("--agents", nargs="*", default=["prior", "random"], help="as `gpoa click --agent` takes them")
+    parser.add_argument("--rows", type=Path, help="JSON lines, one an image and agent; they are added to")
     args = parser.parse_args()
     pipeline = ImagePipeline(GpoaConfig(), EmbeddingCache(default_cache_folder()))
     classes = load_many([args.data], [args.split] if args.split else [], args.list, args.images)
     classes = [one for one in classes if not args.classes or one.name in args.classes]
-    agents = {name: make_agent(name) for name in ("prior", "sam", "random")}
-    agents["prior, no prior"] = make_agent("prior")
-    for path in args.agents:
-        agents |= {path: make_agent(path), f"{path}, no prior": make_agent(path)}
+    agents = {}
+    for name in args.agents:
+        agents |= {name: make_agent(name), f"{name}, no prior": make_agent(name)}
     began, rows = time.perf_counter(), []
+    if args.rows is not None and args.rows.is_file():
+        rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    known = {(row["class"], row["image"], row["method"]) for row in rows}
     for row in click_curves(load_scenes(pipeline, classes), pipeline.backbones.segmenter, agents, args.clicks):
+        if (row["class"], row["image"], row["method"]) in known:
+            continue
         rows.append(row)
         if args.rows is not None:
             with args.rows.open("a", encoding="utf-8") as file:

@@ -6,7 +6,7 @@ are deterministic and states are values: going back is taking an earlier state. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +114,14 @@ class ClickEpisode:
             best = self.choose(all_clicks, outputs, ious)
             made.append(ClickState(all_clicks, outputs[best], float(ious[best]), outputs, ious))
         return made
+
+    def variants(self, state: ClickState) -> list[ClickState]:
+        """The same clicks with each of the decoder's other masks, which cost no call."""
+        if state.outputs is None or state.output_ious is None:
+            return []
+        pairs = zip(state.outputs, state.output_ious, strict=True)
+        others = [(mask, float(iou)) for mask, iou in pairs if not np.array_equal(mask, state.logits)]
+        return [replace(state, logits=mask, iou=iou) for mask, iou in others]
 
     def prompts(self, state: ClickState, clicks: tuple[Click, ...]) -> PointPrompts:
         """What the segmenter is asked: the clicks and, where that is switched on, the state's mask."""

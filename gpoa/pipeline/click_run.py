@@ -100,6 +100,7 @@ def click_image(
     steps = [
         Step(_name(state.clicks[-1]), _points(state.clicks), mask, state.iou, place == result.kept[-1])
         for place, (state, mask) in enumerate(zip(result.visited, masks, strict=True))
+        if place in result.kept or state.clicks != result.visited[place - 1].clicks
     ]
     return ClickedImage(result.best.clicks, [masks[place] for place in result.kept], steps)
 

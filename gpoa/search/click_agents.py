@@ -1,7 +1,8 @@
 """Agents that click without knowing the truth, and the loop that keeps the best mask that they reach.
 
-An agent proposes clicks and judges masks. The loop clicks from the mask that the agent thinks best, so that a click
-that did not help is taken back, and stops where nothing is proposed. Legend: `N` visited states.
+An agent proposes clicks and judges masks. The loop judges all four masks of every decoder call, clicks from the one
+that the agent thinks best, so that a click that did not help is taken back, and stops where nothing is proposed.
+Legend: `N` visited states.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gpoa.geometry import low_res_size
 from gpoa.search.click_suggest import Suggestion, belief, sigmoid, suggest_clicks
 from gpoa.search.posterior import Posterior
 
-PROPOSALS = 6
+PROPOSALS = 4
 """Clicks that are proposed at most."""
 MARGIN = 0.01
 """A mask is left only for one whose score is higher by more than this."""
@@ -40,8 +41,10 @@ class Clicked:
     """What an agent did.
 
     Args:
-        visited: all states in order; the first is where it began.
-        kept: for each decoder call the place of the state that was thought best after it, that of the start first.
+        visited: all states in order, each call's own followed by those of the decoder's other masks; the first is where
+            it began.
+        kept: the place of the start, then that of the state that was thought best after each call; one more where the
+            agent stopped.
     """
 
     visited: list[ClickState]
@@ -69,18 +72,31 @@ def run_agent(
         clicks: at most so many decoder calls.
         margin: the kept mask is left only for a score that is higher by more than this.
     """
-    visited, kept, tried = [start], [0], set[tuple[int, Click]]()
+    visited, kept, tried = [start, *episode.variants(start)], [0], set[tuple[int, Click]]()
+    best = _best(agent, episode, visited, 0, margin)
     for _ in range(clicks):
-        best = kept[-1]
         found = [one.click for one in agent.propose(episode, visited[best]) if (best, one.click) not in tried]
         if not found:
+            kept.append(best)
             break
         tried.add((best, found[0]))
-        visited.append(episode.click(visited[best], found[0]))
-        scores = agent.judge(episode, visited)
-        top = int(scores.argmax())
-        kept.append(top if scores[top] > scores[best] + margin else best)
+        made = episode.click(visited[best], found[0])
+        visited += [made, *episode.variants(made)]
+        best = _best(agent, episode, visited, best, margin)
+        kept.append(best)
     return Clicked(visited, kept)
+
+
+def first_of_each(visited: Sequence[ClickState]) -> list[ClickState]:
+    """One state for each set of clicks: the call's own, without those of the decoder's other masks."""
+    return list({state.clicks: state for state in reversed(visited)}.values())[::-1]
+
+
+def _best(agent: ClickAgent, episode: ClickEpisode, visited: Sequence[ClickState], now: int, margin: float) -> int:
+    """The place of the best state; the one that is kept now, where no other is better by more than the margin."""
+    scores = agent.judge(episode, visited)
+    top = int(scores.argmax())
+    return top if scores[top] > scores[now] + margin else now
 
 
 def expected_iou(probability: np.ndarray, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
@@ -102,7 +118,7 @@ class PriorAgent:
 
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """See `ClickAgent`."""
-        maps = [one for one in (belief(episode, state) for state in visited) if one is not None]
+        maps = [one for one in (belief(episode, state) for state in first_of_each(visited)) if one is not None]
         if not maps:
             return np.zeros(len(visited))
         return expected_iou(np.mean(maps, axis=0), episode, visited)
@@ -141,7 +157,7 @@ class RandomAgent:
 
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """See `ClickAgent`."""
-        return np.arange(len(visited), dtype=np.float64)
+        return np.array([len(state.clicks) for state in visited], dtype=np.float64)
 
 
 def _without_prior(episode: ClickEpisode) -> ClickEpisode:

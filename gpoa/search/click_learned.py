@@ -19,7 +19,7 @@ from gpoa.envs.click_maps import MAPS, PRIOR_MAPS, STEP, click_maps
 from gpoa.errors import ModelError, one_line
 from gpoa.policies.click_network import AgentKind, ClickInputs, ClickNetwork, ClickOutputs
 from gpoa.runtime.checkpointing import load_checkpoint, save_checkpoint
-from gpoa.search.click_agents import PROPOSALS, expected_iou
+from gpoa.search.click_agents import PROPOSALS, expected_iou, first_of_each
 from gpoa.search.click_suggest import Suggestion, belief, sigmoid, suggest_clicks
 
 FILE_KIND = "click-agent"
@@ -69,7 +69,7 @@ class LearnedAgent:
 
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """The expected IoU under the mean of what it believed at all visited states."""
-        maps = [self._read(episode, state)[1] for state in visited]
+        maps = [self._read(episode, state)[1] for state in first_of_each(visited)]
         return expected_iou(np.mean(maps, axis=0), episode, visited)
 
     def _read(self, episode: ClickEpisode, state: ClickState) -> tuple[np.ndarray, np.ndarray]:
