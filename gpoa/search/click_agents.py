@@ -1,8 +1,9 @@
 """Agents that click without knowing the truth, and the loop that keeps the best mask that they reach.
 
-An agent proposes clicks and judges masks. The loop judges all four masks of every decoder call, clicks from the one
-that the agent thinks best, so that a click that did not help is taken back, and stops where nothing is proposed.
-Legend: `N` visited states.
+An agent proposes clicks and judges masks. The loop judges all four masks of every decoder call and hands out the one
+that the agent thinks best. It goes on clicking from the latest mask, since it often takes two clicks to leave a bad
+one, but goes back to the best where a click spoiled much, and stops where nothing is proposed. Legend: `N` visited
+states.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from gpoa.search.posterior import Posterior
 
 PROPOSALS = 4
 """Clicks that are proposed at most."""
+PATIENCE = 0.5
+"""A click that leaves a mask whose score is below this share of the best one's is taken back."""
 MARGIN = 0.01
 """A mask is left only for one whose score is higher by more than this."""
 
@@ -33,6 +36,10 @@ class ClickAgent(Protocol):
 
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """[N] how good the masks of visited states are, on one scale."""
+        ...
+
+    def dense(self, episode: ClickEpisode, state: ClickState) -> np.ndarray | None:
+        """[256, 256] logits that go to the segmenter with the next click; None: the state's mask."""
         ...
 
 
@@ -73,16 +80,19 @@ def run_agent(
         margin: the kept mask is left only for a score that is higher by more than this.
     """
     visited, kept, tried = [start, *episode.variants(start)], [0], set[tuple[int, Click]]()
-    best = _best(agent, episode, visited, 0, margin)
+    best = now = _best(agent.judge(episode, visited), 0, margin)
     for _ in range(clicks):
-        found = [one.click for one in agent.propose(episode, visited[best]) if (best, one.click) not in tried]
+        found = [one.click for one in agent.propose(episode, visited[now]) if (now, one.click) not in tried]
         if not found:
             kept.append(best)
             break
-        tried.add((best, found[0]))
-        made = episode.click(visited[best], found[0])
+        tried.add((now, found[0]))
+        made = episode.click(visited[now], found[0], agent.dense(episode, visited[now]))
+        latest = len(visited)
         visited += [made, *episode.variants(made)]
-        best = _best(agent, episode, visited, best, margin)
+        scores = agent.judge(episode, visited)
+        best = _best(scores, best, margin)
+        now = best if scores[latest:].max() < PATIENCE * scores[best] else latest + int(scores[latest:].argmax())
         kept.append(best)
     return Clicked(visited, kept)
 
@@ -92,9 +102,8 @@ def first_of_each(visited: Sequence[ClickState]) -> list[ClickState]:
     return list({state.clicks: state for state in reversed(visited)}.values())[::-1]
 
 
-def _best(agent: ClickAgent, episode: ClickEpisode, visited: Sequence[ClickState], now: int, margin: float) -> int:
-    """The place of the best state; the one that is kept now, where no other is better by more than the margin."""
-    scores = agent.judge(episode, visited)
+def _best(scores: np.ndarray, now: int, margin: float) -> int:
+    """The place of the best score; the one that is kept now, where no other is higher by more than the margin."""
     top = int(scores.argmax())
     return top if scores[top] > scores[now] + margin else now
 
@@ -108,8 +117,8 @@ def expected_iou(probability: np.ndarray, episode: ClickEpisode, visited: Sequen
 
 
 class PriorAgent:
-    """Greedy by the prior, without learning: clicks where prior and mask differ most, keeps what the prior expects most
-    of. Without a prior SAM's four masks stand in for it."""
+    """Greedy by the prior, without learning: clicks where prior and mask differ most, with the prior as the mask prompt,
+    and keeps what the prior expects most of. Without a prior SAM's four masks stand in for it."""
 
     def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
         """See `ClickAgent`."""
@@ -123,6 +132,10 @@ class PriorAgent:
             return np.zeros(len(visited))
         return expected_iou(np.mean(maps, axis=0), episode, visited)
 
+    def dense(self, episode: ClickEpisode, state: ClickState) -> np.ndarray | None:
+        """See `ClickAgent`."""
+        return episode.prior
+
 
 class SamAgent:
     """SAM alone: clicks where its own masks differ, keeps the mask of which it is surest."""
@@ -135,6 +148,10 @@ class SamAgent:
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """See `ClickAgent`."""
         return np.array([state.iou for state in visited])
+
+    def dense(self, episode: ClickEpisode, state: ClickState) -> np.ndarray | None:
+        """See `ClickAgent`."""
+        return None
 
 
 class RandomAgent:
@@ -158,6 +175,10 @@ class RandomAgent:
     def judge(self, episode: ClickEpisode, visited: Sequence[ClickState]) -> np.ndarray:
         """See `ClickAgent`."""
         return np.array([len(state.clicks) for state in visited], dtype=np.float64)
+
+    def dense(self, episode: ClickEpisode, state: ClickState) -> np.ndarray | None:
+        """See `ClickAgent`."""
+        return None
 
 
 def _without_prior(episode: ClickEpisode) -> ClickEpisode:

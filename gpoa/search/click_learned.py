@@ -72,6 +72,10 @@ class LearnedAgent:
         maps = [self._read(episode, state)[1] for state in first_of_each(visited)]
         return expected_iou(np.mean(maps, axis=0), episode, visited)
 
+    def dense(self, episode: ClickEpisode, state: ClickState) -> np.ndarray | None:
+        """See `gpoa.search.click_agents.ClickAgent`."""
+        return episode.prior
+
     def _read(self, episode: ClickEpisode, state: ClickState) -> tuple[np.ndarray, np.ndarray]:
         """(gains [2, 64, 64], belief [256, 256] in [0, 1]) of a state; the latest ones are kept."""
         known = self._last.get(id(state))
