@@ -117,8 +117,8 @@ def expected_iou(probability: np.ndarray, episode: ClickEpisode, visited: Sequen
 
 
 class PriorAgent:
-    """Greedy by the prior, without learning: clicks where prior and mask differ most, with the prior as the mask prompt,
-    and keeps what the prior expects most of. Without a prior SAM's four masks stand in for it."""
+    """Greedy by the prior, without learning: clicks where prior and mask differ most, with the prior as the mask
+    prompt, and keeps what the prior expects most of. Without a prior SAM's four masks stand in for it."""
 
     def propose(self, episode: ClickEpisode, state: ClickState) -> list[Suggestion]:
         """See `ClickAgent`."""

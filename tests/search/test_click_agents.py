@@ -56,6 +56,9 @@ def test_a_click_that_spoils_the_mask_is_taken_back() -> None:
             bad = state.clicks[0]._replace(label=0)
             return [found[0]._replace(click=bad), *found]
 
+        def dense(self, episode, state):  # type: ignore[no-untyped-def]
+            return None
+
     episode, start = _started()
     result = run_agent(Spoiler(), episode, start, 3)
     assert not result.visited[1].mask.any()  # the only part is gone
