@@ -142,6 +142,23 @@ class PointPrompts:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Marks:
+    """What a person points at in the reference image, in place of a mask.
+
+    Args:
+        points: [K, 2] float32 (x, y) in original pixels, on the object.
+        not_points: [L, 2] float32, beside it.
+        boxes: [B, 4] float32 (x0, y0, x1, y1) in original pixels, each around one object.
+        not_boxes: [M, 4] float32, regions that the mask leaves out.
+    """
+
+    points: np.ndarray
+    not_points: np.ndarray
+    boxes: np.ndarray
+    not_boxes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class ImageEmbedding:
     """What a segmenter's image encoder made of one image.
 

@@ -45,7 +45,7 @@ from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import PointPrompts
+from gpoa.types import PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.matching.prior.model import Prior
@@ -230,19 +230,20 @@ class ImagePipeline:
         self._folder = FolderMatcher(self.fitted.reference, known, graph.folder_trust, penalty)
         return self
 
-    def initial_prompts(self, image: np.ndarray, name: str) -> PromptRecord:
+    def initial_prompts(self, image: np.ndarray, name: str, score_map: ScoreMap | None = None) -> PromptRecord:
         """From a target to its initial prompt set.
 
         Args:
             image: [H, W, 3] uint8 RGB.
             name: the image's file name.
+            score_map: of the image, where it is known already.
 
         Returns:
             The record; its status is "absent", without prompts, where nothing looks like the object.
         """
         fitted, config = self.fitted, self.config
         features = self.backbones.features(image)
-        score_map = self.prompter.score_map(image)
+        score_map = score_map or self.prompter.score_map(image)
         matches = None
         if config.matching.method == "nearest":
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
@@ -313,7 +314,7 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """What the prior expects most of: itself, a mask of a fixed list of sets, or one that an agent visits."""
+        """The prior's own mask, the one that it makes together with the segmenter, or the best that an agent visits."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
         ways = {"prior": take_prior, "posterior": choose_with_prior, "sb3": self.sb3_agent.improve}
         result, facts = ways[self.strategy](self.backbones, self.config, image, record, score_map)
@@ -376,8 +377,7 @@ class ImagePipeline:
         if self.strategy in LEARNED:
             _ = self.agent.policy  # loaded before the first image, so that a wrong one is refused at once
             parts += [config.graph, self.agent.digest]
-        parts += [self.sb3_agent.digest] if self.strategy == "sb3" else []
-        return digest(*parts)
+        return digest(*parts, *([self.sb3_agent.digest] if self.strategy == "sb3" else []))
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
         """Refuses prompts of another image size, or made by other models than the ones in use.

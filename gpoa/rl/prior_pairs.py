@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,15 +151,15 @@ class PriorPairs:
         key = image_digest(image)
         features = backbones.features(image, key)
         cells = embedding_tokens(backbones.embedding(image, key), (MIDDLE, MIDDLE))
-        maps = reference.maps(features.tokens, features.grid_size, cells, image)
+        maps = reference.maps(features, cells, image)
         for name in ("coarse", "middle", "fine", "rgb"):
             self.arrays[name][place] = getattr(maps, name)
         share = np.zeros((FINE, FINE)) if pair.absent else np.clip(area_mean(mask, (FINE, FINE)), 0, 1)
         self.arrays["mask"][place] = np.round(share * 255)
 
-    def of(self, names: Sequence[str]) -> ClassPairs:
-        """The pairs of some classes, for training or validation."""
-        return ClassPairs(self, set(names))
+    def of(self, names: Sequence[str], emphasis: Mapping[str, float] | None = None) -> ClassPairs:
+        """The pairs of some classes, for training or validation; see `ClassPairs`."""
+        return ClassPairs(self, set(names), emphasis or {})
 
     def read(self, places: Sequence[int]) -> tuple[PriorBatch, Tensor]:
         """Maps and masks [B, 256, 256] of pairs."""
@@ -177,12 +177,13 @@ class ClassPairs:
     Args:
         pairs: all pairs.
         names: the classes.
+        emphasis: class -> how much more often it is drawn than one that is not named.
 
     Raises:
         DataError: none of their pairs can be used.
     """
 
-    def __init__(self, pairs: PriorPairs, names: set[str]) -> None:
+    def __init__(self, pairs: PriorPairs, names: set[str], emphasis: Mapping[str, float]) -> None:
         self.pairs = pairs
         self.places: dict[str, list[int]] = {}
         self.absent: list[int] = []
@@ -197,7 +198,7 @@ class ClassPairs:
         self.names = sorted(self.places)
         sizes = {one: sum(set_of(name) == one for name in self.names) for one in map(set_of, self.names)}
         # A set with many classes shows few kinds of pictures: each of its classes counts less.
-        weights = np.array([sizes[set_of(name)] ** -0.5 for name in self.names])
+        weights = np.array([emphasis.get(name, 1.0) * sizes[set_of(name)] ** -0.5 for name in self.names])
         self.weights = weights / weights.sum()
 
     def draw(self, count: int, absent: float, rng: np.random.Generator) -> tuple[PriorBatch, Tensor]:

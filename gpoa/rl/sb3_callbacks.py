@@ -22,7 +22,7 @@ def make_callbacks(
     evaluation: Any,
     eval_episodes: int,
     resume: bool,
-    progress: Callable[[int], None],
+    progress: Callable[[int], object],
 ) -> list[Any]:
     """The callbacks of a run.
 
@@ -38,7 +38,7 @@ def make_callbacks(
     Returns:
         CheckpointCallback, EvalCallback (its maskable kind where that is needed), masks, progress.
     """
-    from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
+    from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 
     evaluate: Any = EvalCallback
     if algorithm == "maskable-ppo":
@@ -46,8 +46,35 @@ def make_callbacks(
 
         evaluate = MaskableEvalCallback
 
+    evaluating = evaluate(
+        evaluation,
+        best_model_save_path=str(folder / "best"),
+        log_path=str(folder / "evaluations"),
+        eval_freq=settings.eval_every,
+        n_eval_episodes=eval_episodes,
+        verbose=0,
+    )
+    if resume:
+        remember(evaluating, folder / "evaluations" / "evaluations.npz")
+    replay = algorithm == "dqn"
+    saving = CheckpointCallback(
+        settings.checkpoint_every, str(folder / "checkpoints"), "policy", save_replay_buffer=replay
+    )
+    return [saving, evaluating, episode_callback(folder, settings, progress)]
+
+
+def episode_callback(folder: Path, settings: Sb3Config, progress: Callable[[int], object]) -> Any:
+    """Logs how episodes start and end, and writes the mask of every so many.
+
+    Args:
+        folder: gets `train_masks/`.
+        settings: how often a mask is written.
+        progress: told the number of steps after each.
+    """
+    from stable_baselines3.common.callbacks import BaseCallback
+
     class Episodes(BaseCallback):
-        """Logs how episodes start and end, and writes the mask of every so many."""
+        """See above."""
 
         ended = 0
 
@@ -66,21 +93,7 @@ def make_callbacks(
                 write_mask(folder / "train_masks" / f"{name}.png", info["mask"])
             self.ended += 1
 
-    evaluating = evaluate(
-        evaluation,
-        best_model_save_path=str(folder / "best"),
-        log_path=str(folder / "evaluations"),
-        eval_freq=settings.eval_every,
-        n_eval_episodes=eval_episodes,
-        verbose=0,
-    )
-    if resume:
-        remember(evaluating, folder / "evaluations" / "evaluations.npz")
-    replay = algorithm == "dqn"
-    saving = CheckpointCallback(
-        settings.checkpoint_every, str(folder / "checkpoints"), "policy", save_replay_buffer=replay
-    )
-    return [saving, evaluating, Episodes()]
+    return Episodes()
 
 
 def remember(callback: Any, path: Path) -> None:

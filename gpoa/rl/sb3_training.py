@@ -81,7 +81,7 @@ class Sb3Run:
             algorithm, plain(bubble_contract(config)), RANGE, net_arch, settings.horizon, 0.0, models, plain(training)
         )
 
-    def start(self, resume: bool = False, progress: Callable[[int], None] = lambda step: None) -> Path:
+    def start(self, resume: bool = False, progress: Callable[[int], object] = lambda step: None) -> Path:
         """Trains, then keeps the weights that were best on the validation pairs and fits the margin.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpoa.envs.bubble_episode import STOP, BubbleEpisode, BubbleState, choose_state
 from gpoa.envs.bubble_observation import observe_bubble
-from gpoa.search.posterior import WEIGHTS
+from gpoa.search.posterior import CONSTANT, WEIGHT
 from gpoa.search.strategies import Optimized, Trial
 
 
@@ -62,5 +62,5 @@ def _trial(episode: BubbleEpisode, state: BubbleState) -> Trial:
     """A state in the form of every other strategy's trials."""
     assert state.look.full is not None, "an episode that is compared with the ground truth keeps no logits"
     name = "start" if state.kind is None else f"{state.step}: {state.kind.name.lower().replace('_', ' ')}"
-    score = float(np.clip(WEIGHTS.constant + WEIGHTS.expected * state.look.expected_iou, 0, 1))
+    score = float(np.clip(CONSTANT + WEIGHT * state.look.expected_iou, 0, 1))
     return Trial(name, episode.prompts(state), state.look.full, state.look.predicted_iou, score)

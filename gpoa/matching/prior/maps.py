@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpoa.geometry import area_mean, resample
-from gpoa.matching.classifier import Matcher, fit_ridge
+from gpoa.matching.classifier import Matcher, fit_ridge, fit_ridges, margin, soft_share
 from gpoa.matching.prior.pixels import PixelClassifier, filter_responses, fit_pixels, normalised, to_square
 from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import otsu_threshold, reference_threshold
-from gpoa.types import Size
+from gpoa.types import PatchFeatures, Size
 
 COARSE, MIDDLE, FINE = 32, 64, 256
 PENALTIES = (5.0, 30.0, 200.0)
@@ -102,7 +102,7 @@ class PriorReference:
         self.area = float(np.mean([mask.mean() for mask in masks]))
         first, last = self._halves(reference.tokens)
         self._scored = [
-            *((_with_threshold(fit_ridge(reference, penalty), reference.tokens, labels)) for penalty in PENALTIES),
+            *(_with_threshold(one, reference.tokens, labels) for one in fit_ridges(reference, PENALTIES)),
             _with_threshold(fit_ridge(Reference(first, reference.foreground), LAYER_PENALTY), first, labels),
             _with_threshold(fit_ridge(Reference(last, reference.foreground), LAYER_PENALTY), last, labels),
         ]
@@ -118,18 +118,17 @@ class PriorReference:
             _pixels_with_threshold(responses, masks),
         ]
 
-    def maps(self, tokens: np.ndarray, grid_size: Size, cells: np.ndarray | None, image: np.ndarray) -> PriorMaps:
+    def maps(self, features: PatchFeatures, cells: np.ndarray | None, image: np.ndarray) -> PriorMaps:
         """The maps of one target.
 
         Args:
-            tokens: [P, D] float32 patch tokens of the target, unit length.
-            grid_size: (rows, columns) of the patches.
+            features: the target's patch tokens.
             cells: [4096, C] float32 the segmenter's embedding on 64 x 64 cells, unit length, or None.
             image: [H, W, 3] uint8 RGB.
         """
         square = to_square(image)
         middle = np.zeros((len(MIDDLE_MAPS), MIDDLE, MIDDLE), dtype=np.float32)
-        coarse, ridge = self._coarse(tokens, grid_size)
+        coarse, ridge = self._coarse(features)
         if cells is not None and self.segmenter is not None:
             middle = self._middle(cells, ridge)
             coarse[COARSE_MAPS.index("segmenter_ridge")] = area_mean(middle[0], (COARSE, COARSE))
@@ -140,8 +139,9 @@ class PriorReference:
         width = tokens.shape[1] // self.layers
         return _unit_rows(tokens[:, :width]), _unit_rows(tokens[:, -width:])
 
-    def _coarse(self, tokens: np.ndarray, grid_size: Size) -> tuple[np.ndarray, np.ndarray]:
+    def _coarse(self, features: PatchFeatures) -> tuple[np.ndarray, np.ndarray]:
         """([maps, 32, 32], the standardised ridge map [rows, columns] on the patch grid)."""
+        tokens, grid_size = features.tokens, features.grid_size
         first, last = self._halves(tokens)
         inputs = (tokens, tokens, tokens, first, last)
         raw = [matcher(one) for (matcher, _), one in zip(self._scored, inputs, strict=True)]
@@ -150,9 +150,9 @@ class PriorReference:
         labels = self.reference.labels
         parts += [
             _standardised(values, 0.0)
-            for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))
+            for values in (margin(to_reference, labels, 1), margin(to_reference, labels, 5))
         ]
-        parts += [4 * _soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
+        parts += [4 * soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
         parts.append(2 * raw[1])
         best = [to_reference[:, labels].max(axis=1), to_reference[:, ~labels].max(axis=1)]
         parts += [4 * (tokens @ mean - 0.3) for mean in self._means]
@@ -238,22 +238,6 @@ def _standardised(values: np.ndarray, own: float) -> np.ndarray:
     own."""
     threshold = OTSU_SHARE * otsu_threshold(values) + (1 - OTSU_SHARE) * own
     return ((values - threshold) / max(float(values.std()), 1e-6)).astype(np.float32)
-
-
-def _margin(similarity: np.ndarray, labels: np.ndarray, neighbours: int) -> np.ndarray:
-    """[P] mean similarity to the nearest foreground patches minus that to the nearest background patches."""
-
-    def top_mean(part: np.ndarray) -> np.ndarray:
-        count = min(neighbours, part.shape[1])
-        return np.partition(part, -count, axis=1)[:, -count:].mean(axis=1)
-
-    return top_mean(similarity[:, labels]) - top_mean(similarity[:, ~labels])
-
-
-def _soft_share(similarity: np.ndarray, foreground: np.ndarray, temperature: float) -> np.ndarray:
-    """[P] the reference mask averaged with softmax weights of the similarity."""
-    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
-    return (weights @ foreground) / weights.sum(axis=1)
 
 
 def _along_neighbours(grid: np.ndarray, values: np.ndarray, reach: int = 2) -> np.ndarray:
