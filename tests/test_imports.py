@@ -39,8 +39,8 @@ FLOOR = {room: number for number, row in enumerate(ORDER) for room in row}
 LOOSE_FILES = {"README.md", "__init__.py", "__main__.py", "types.py", "errors.py", "geometry.py", "py.typed"}
 HEAVY = {"torch", "transformers", "onnxruntime", "segment_anything", "onnx", "huggingface_hub", "skimage"}
 # These are networks and their training: whoever loads them wants torch.
-TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "runtime/checkpointing.py",
-    "matching/prior/network.py", "matching/prior/training.py", "matching/prior/model.py")
+TORCH = ("policies/", "rl/", "search/agent.py", "search/keep_best.py", "search/click_learned.py",
+    "runtime/checkpointing.py", "matching/prior/network.py", "matching/prior/training.py", "matching/prior/model.py")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "train": "train a prompt optimisation policy on labelled classes",
     "optimize": "optimise prompts without ground truth",
     "segment": "segment images with existing prompts",
+    "click": "let an agent click on images, from your first click or from one reference",
     "suggest": "name the images of a folder that are worth labelling first",
     "watch": "segment images as they arrive in a folder",
     "export": "write masks in the forms that other programs read",

@@ -6,7 +6,7 @@ are deterministic and states are values: going back is taking an earlier state. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -91,22 +91,25 @@ class ClickEpisode:
         nothing = np.full((LOW_RES_SIDE, LOW_RES_SIDE), -LOGIT_LIMIT, dtype=np.float32)
         return ClickState((), nothing if self._start is None else self._start)
 
-    def click(self, state: ClickState, click: Click) -> ClickState:
-        """The state after one more click, which costs one decoder call."""
-        return self.click_many(state, [click])[0]
+    def click(self, state: ClickState, click: Click, dense: np.ndarray | None = None) -> ClickState:
+        """The state after one more click, which costs one decoder call; see `click_many`."""
+        return self.click_many(state, [click], dense)[0]
 
-    def click_many(self, state: ClickState, clicks: list[Click]) -> list[ClickState]:
+    def click_many(
+        self, state: ClickState, clicks: list[Click], dense: np.ndarray | None = None
+    ) -> list[ClickState]:
         """What each of several clicks would lead to, decoded together.
 
         Args:
             state: where each of them is made.
             clicks: at least one.
+            dense: [256, 256] float32 logits, the mask prompt in place of the state's own.
 
         Returns:
             One state a click.
         """
         self.calls += len(clicks)
-        sets = [self.prompts(state, (*state.clicks, click)) for click in clicks]
+        sets = [self.prompts(state, (*state.clicks, click), dense) for click in clicks]
         answer = self.segmenter.decode(self.embedding, sets, all_outputs=True)
         made = []
         for click, outputs, ious in zip(clicks, answer.low_res_logits, answer.iou_predictions, strict=True):
@@ -115,14 +118,25 @@ class ClickEpisode:
             made.append(ClickState(all_clicks, outputs[best], float(ious[best]), outputs, ious))
         return made
 
-    def prompts(self, state: ClickState, clicks: tuple[Click, ...]) -> PointPrompts:
-        """What the segmenter is asked: the clicks and, where that is switched on, the state's mask."""
+    def variants(self, state: ClickState) -> list[ClickState]:
+        """The same clicks with each of the decoder's other masks, which cost no call."""
+        if state.outputs is None or state.output_ious is None:
+            return []
+        pairs = zip(state.outputs, state.output_ious, strict=True)
+        others = [(mask, float(iou)) for mask, iou in pairs if not np.array_equal(mask, state.logits)]
+        return [replace(state, logits=mask, iou=iou) for mask, iou in others]
+
+    def prompts(
+        self, state: ClickState, clicks: tuple[Click, ...], dense: np.ndarray | None = None
+    ) -> PointPrompts:
+        """What the segmenter is asked: the clicks and, where that is switched on, the state's mask or a given one."""
         first = state.outputs is None
-        dense = self._start is not None if first else self.feed_back
+        fed = self._start is not None if first else self.feed_back
+        mask = state.logits if dense is None and fed else dense
         return PointPrompts(
             np.array([(click.x, click.y) for click in clicks], dtype=np.float32).reshape(-1, 2),
             np.array([click.label for click in clicks], dtype=np.int64),
-            mask_prompt=np.clip(state.logits, -LOGIT_LIMIT, LOGIT_LIMIT) if dense else None,
+            mask_prompt=None if mask is None else np.clip(mask, -LOGIT_LIMIT, LOGIT_LIMIT),
         )
 
     def choose(self, clicks: tuple[Click, ...], outputs: np.ndarray, ious: np.ndarray) -> int:

@@ -14,6 +14,8 @@ import gymnasium
 ENVIRONMENTS = {
     "gpoa/BubblePrompts-v0": "gpoa.rl.environments:make_bubble_prompts",
     "gpoa/BubblePromptsToy-v0": "gpoa.envs.bubble_toy:make_bubble_toy",
+    "gpoa/ClickSegment-v0": "gpoa.rl.click_environments:make_click_segment",
+    "gpoa/ClickSegmentToy-v0": "gpoa.envs.click_toy:make_click_toy",
     "gpoa/PromptGraph-v0": "gpoa.rl.environments:make_prompt_graph",
 }
 """Name -> "module:function" that makes the environment."""
