@@ -121,8 +121,8 @@ class ClickSession:
         return True
 
     def suggest(self) -> tuple[int, int, int] | None:
-        """The next click without the truth: the centre of the heaviest region where mask and prior (or SAM's other masks)
-        disagree; before the first click and without a prior, the point whose mask SAM is surest of.
+        """The next click without the truth: the centre of the heaviest region where the mask and the prior (or SAM's
+        other masks) disagree; before the first click and without a prior, the point whose mask SAM is surest of.
 
         Returns:
             (x, y, label), which `click` takes; None where nothing is left to correct.
