@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from starlette.testclient import TestClient
 
 from gpoa.app.engine import Engine
@@ -55,13 +55,12 @@ def main() -> int:
 def draw(path: Path, size: tuple[int, int]) -> None:
     """An image of (H, W) with some bright ellipses."""
     path.parent.mkdir(exist_ok=True)
-    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
-    pixels = np.full(size, 60, dtype=np.uint8)
+    picture = Image.new("RGB", (size[1], size[0]), (60, 60, 60))
     for part in range(6):
-        middle = ((0.2 + 0.3 * (part % 3)) * size[1], (0.3 + 0.4 * (part // 3)) * size[0])
-        inside = ((x - middle[0]) / (0.1 * size[1])) ** 2 + ((y - middle[1]) / (0.15 * size[0])) ** 2 < 1
-        pixels[inside] = 150 + 15 * part
-    Image.fromarray(pixels).convert("RGB").save(path, compress_level=1)
+        x, y = (0.2 + 0.3 * (part % 3)) * size[1], (0.3 + 0.4 * (part // 3)) * size[0]
+        box = (x - 0.1 * size[1], y - 0.15 * size[0], x + 0.1 * size[1], y + 0.15 * size[0])
+        ImageDraw.Draw(picture).ellipse(box, (150 + 15 * part,) * 3)
+    picture.save(path, compress_level=1)
 
 
 def measure(page: TestClient, index: int, size: tuple[int, int], clicks: int) -> None:
