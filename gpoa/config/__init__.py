@@ -22,6 +22,7 @@ from gpoa.config.names import (
     ThresholdName,
     TrackerName,
 )
+from gpoa.config.objects import ObjectsConfig
 from gpoa.config.optimizing import GraphConfig, OptimizeConfig, SegmentConfig
 from gpoa.config.training import PolicyConfig, PriorConfig, PriorTrainConfig, TrainConfig
 from gpoa.config.whole import GpoaConfig, digest, to_dict
@@ -39,6 +40,7 @@ __all__ = [
     "MatchingConfig",
     "ModelsConfig",
     "MultimaskName",
+    "ObjectsConfig",
     "OptimizeConfig",
     "PolicyConfig",
     "PrecisionName",
