@@ -151,8 +151,9 @@ def _check_instances(args: Args) -> None:
 def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: str) -> int:
     """The run with --instances."""
     from gpoa.instances.pixel_size import parse_pixel_size
-    from gpoa.pipeline.instance_folder import InstanceRun, run_instances
+    from gpoa.pipeline.instance_folder import InstanceRun, run_instances, tables_of
     from gpoa.pipeline.instances import InstanceSegmenter
+    from gpoa.report.objects import write_object_report
 
     coco = CocoFile(args.output / "coco.json", args.coco_format) if args.coco else None
     pixel = None if args.pixel_size is None else parse_pixel_size(args.pixel_size)
@@ -160,9 +161,14 @@ def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: st
     config = replace(config, models=replace(config.models, device=device))
     segmenter = InstanceSegmenter(build_segmenter(config, args.cache))
     segmenter.fit(args.reference, args.mask, args.mask_options)
+    if not args.json:
+        print(f"reference: {segmenter.sizes.describe()}")
     report = run_instances(segmenter, targets, InstanceRun(args.output, coco, pixel, command))
+    stems = [item.stem for item in report.items if item.status != "failed"]
+    write_object_report(args.output / "report.html", tables_of(args.output, stems), command)
     names = {"labels": "labels", "objects": "objects.csv", "counts": "counts.csv", "masks": "masks"}
-    names |= {"overlays": "overlays", "pictures": "contact_sheet.jpg"} | ({"coco": "coco.json"} if coco else {})
+    names |= {"overlays": "overlays", "pictures": "contact_sheet.jpg", "report": "report.html"}
+    names |= {"coco": "coco.json"} if coco else {}
     return finish(report, {name: args.output / place for name, place in names.items()}, args.json)
 
 

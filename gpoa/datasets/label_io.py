@@ -56,8 +56,8 @@ def objects_of(values: np.ndarray) -> np.ndarray:
     """The objects of a mask's values.
 
     A label image numbers objects, most of which are in one piece; a mask of classes numbers classes, of which each is
-    in many. So where the values have more than twice as many connected parts as there are values, the parts are the
-    objects, else the values.
+    in many. So where there is one value, or the values have more than twice as many connected parts as there are
+    values, the parts are the objects, else the values.
 
     Args:
         values: [H, W] numbers or bool, 0 background; any numbers, with gaps, above 65,535 too.
@@ -76,7 +76,8 @@ def objects_of(values: np.ndarray) -> np.ndarray:
         some, more = ndimage.label(numbers[window] == number, structure=CORNERS)
         parts[window] = np.where(some > 0, some + count, parts[window])
         count += more
-    return parts if count > 2 * (len(distinct) - 1) else numbers.astype(np.int32)
+    by_parts = len(distinct) == 2 or count > 2 * (len(distinct) - 1)
+    return parts if by_parts else numbers.astype(np.int32)
 
 
 def save_labels(path: Path, labels: np.ndarray) -> None:

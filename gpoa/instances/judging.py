@@ -44,7 +44,7 @@ class ObjectWeights:
     stability: float = 0.0
     size: float = 0.1
     solid: float = 0.0
-    cell: float = 0.0
+    cell: float = 0.12
     claims: float = 0.0
 
 

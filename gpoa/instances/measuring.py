@@ -1,8 +1,8 @@
 """What can be measured of objects, by `skimage.measure.regionprops_table`, in pixels and in physical units.
 
-`circularity` is 4 pi area / perimeter^2, 1 for a disc (small objects, whose perimeter is known roughly only, are clipped
-to 1). Mean intensity is that of the grey level from 0 to 255, as the models saw the image. Pixel centres are whole
-numbers; boxes are (x, y, width, height) from the image's upper left edge, as in COCO.
+`circularity` is 4 pi area / perimeter^2, 1 for a disc (that of small objects, whose perimeter is known roughly only, is
+clipped to 1). Mean intensity is that of the grey level from 0 to 255, as the models saw the image. Centroids are
+(x, y), whole numbers at pixel centres; boxes are (x, y, width, height) from the image's upper left edge, as in COCO.
 """
 
 from __future__ import annotations

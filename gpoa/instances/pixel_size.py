@@ -84,7 +84,7 @@ def _from_ome(xml: str | None) -> PixelSize | None:
             return None
         found[side] = float(size[1]) * UNITS[name], name
     unit = found["X"][1]
-    return PixelSize(found["X"][0] / UNITS[unit], found["Y"][0] / UNITS[unit], unit)
+    return PixelSize(*(float(f"{found[side][0] / UNITS[unit]:.9g}") for side in "XY"), unit)
 
 
 def _from_tags(file: Any) -> PixelSize | None:

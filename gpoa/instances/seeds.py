@@ -22,6 +22,8 @@ LEVELS = (0.35, 0.5, 0.65, 0.8, 0.9)
 FOREGROUND = 0.5
 PROMINENCE = 0.12
 """A peak counts where it is higher than the saddle to a higher one by this share of its own height."""
+LEAST_PART = 12
+"""A part of fewer cells of the prior's map may be noise."""
 SMOOTHING = 0.06
 """Deviation that smooths the height, as a share of the median diameter."""
 
@@ -66,6 +68,16 @@ def find_seeds(probability: np.ndarray, diameter: float, prominence: float = PRO
     return Seeds(xy, np.where(probability >= FOREGROUND, territories, 0), territories)
 
 
+def count_parts(logits: np.ndarray) -> int:
+    """In how many parts of at least `LEAST_PART` cells a map of log odds falls apart.
+
+    Args:
+        logits: [H, W] float; above 0 is foreground.
+    """
+    parts, count = ndimage.label(logits > 0)
+    return int((np.bincount(parts.reshape(-1), minlength=count + 1)[1:] >= LEAST_PART).sum())
+
+
 def soft_height(probability: np.ndarray, sigma: float) -> np.ndarray:
     """How deep inside of objects each cell lies, in cells: the mean over `LEVELS`, smoothed.
 
@@ -95,7 +107,9 @@ def _peaks(height: np.ndarray, prominence: float) -> tuple[np.ndarray, int]:
     logarithm = np.log(np.maximum(height, least))
     step = -np.log1p(-prominence)
     filled = _morphology("morphology").reconstruction(logarithm - step, logarithm)
-    flat = _morphology("morphology").local_maxima(np.round(filled, 5)) & (height > least)
+    # Around it lies lower ground, so that one object over the whole image is a peak, too.
+    around = np.pad(np.round(filled, 5), 1, constant_values=-np.inf)
+    flat = _morphology("morphology").local_maxima(around)[1:-1, 1:-1] & (height > least)
     return ndimage.label(flat, structure=np.ones((3, 3)))
 
 

@@ -30,6 +30,11 @@ class SizeRange:
     spread: float
     count: int
 
+    def describe(self) -> str:
+        """In words."""
+        count = f"{self.count} object" + "s" * (self.count != 1)
+        return f"{count}, diameters {self.low:.1f} to {self.high:.1f} px, median {self.median:.1f}"
+
     def scaled(self, factor: float) -> SizeRange:
         """The same objects in an image that is `factor` times as large."""
         return SizeRange(self.median * factor, self.low * factor, self.high * factor, self.spread, self.count)

@@ -318,7 +318,8 @@ def _kept_item(
         raise  # nothing can be written there
     except GpoaError:
         return None
-    return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
+    doubtful, parts = _is_doubtful(kept), kept.provenance.get("parts", 0)
+    return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), doubtful, parts=parts)
 
 
 def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
@@ -335,8 +336,8 @@ def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, outp
     # Written last: this file says that everything else of the image is there.
     done = replace(optimized, provenance={**optimized.provenance, "made_from": opened.made_from})
     write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
-    choice = search.best.name if search else ""
-    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
+    choice, parts = search.best.name if search else "", initial.provenance.get("parts", 0)
+    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized), parts=parts)
 
 
 def _is_doubtful(record: PromptRecord) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from gpoa.config import digest as config_digest
 from gpoa.config import to_dict
 from gpoa.datasets.coco import write_coco_objects
 from gpoa.datasets.label_io import load_labels, save_labels
@@ -90,7 +91,8 @@ def run_instances(segmenter: InstanceSegmenter, targets: Any, run: InstanceRun) 
         if kept is not None:
             return _item(sample.stem, "kept", kept)
         image = load_sample(sample, pipeline.config.reading)
-        objects = segmenter.segment(image, _teller(sample.stem))
+        windows = output / "objects" / f"{sample.stem}.{config_digest(made_from)}.windows"
+        objects = segmenter.segment(image, _teller(sample.stem), windows)
         facts = _facts(objects, pixel)
         _store(output, sample.stem, image, objects, pixel)
         # Written last: this file says that everything else of the image is there.

@@ -6,19 +6,23 @@ its own objects say how large that is.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from gpoa.config import digest
+from gpoa.config import ObjectsConfig, digest
 from gpoa.datasets.label_io import load_labelled
 from gpoa.datasets.options import NO_OPTIONS, MaskOptions
 from gpoa.datasets.shots import ImageLike, zip_shots
 from gpoa.errors import ConfigError, DataError
+from gpoa.geometry import resample
 from gpoa.instances.finding import Tuning, View, find_objects
 from gpoa.instances.fusion import average, paint, suppress
 from gpoa.instances.objects import Found, Objects, none_found
 from gpoa.instances.sizes import SizeRange, learn_sizes
+from gpoa.instances.store import WindowStore
 from gpoa.instances.tiles import Tile, halo_for, reference_tiles, tile_grid, tile_side
 from gpoa.pipeline.image import ImagePipeline
 from gpoa.types import Size
@@ -42,6 +46,7 @@ class InstanceSegmenter:
             raise ConfigError("--instances works with the prior only: leave --matching.method at prior")
         self.pipeline, self.settings = pipeline, pipeline.config.objects
         self.tuning = Tuning()
+        self.look: Callable[[np.ndarray], View] = self._look
         self._sizes: SizeRange | None = None
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -96,24 +101,36 @@ class InstanceSegmenter:
         side = tile_side(self.sizes, self.settings.tile)
         return tile_grid(size, side, halo_for(self.sizes, side))
 
-    def segment(self, image: np.ndarray, tell: Tell = lambda done, total: None) -> Objects:
+    def segment(
+        self, image: np.ndarray, tell: Tell = lambda done, total: None, keep: Path | None = None
+    ) -> Objects:
         """The objects of an image.
 
         Args:
-            image: [H, W, 3] uint8 RGB.
+            image: [H, W, 3] uint8 RGB, or anything that gives windows of it: it has a `shape` and is indexed by slices.
             tell: is told of each window that is done.
+            keep: a folder in which the windows of an image of several are kept until it is done, so that an interrupted
+                run goes on where it was; it is removed at the end.
 
         Returns:
             The objects; none where nothing looks like the reference's.
+
+        Raises:
+            DataError: the folder cannot be written.
         """
         size = (image.shape[0], image.shape[1])
         tiles = self.tiles(size)
+        store = WindowStore(keep if len(tiles) > 1 else None)
         found: list[Found] = []
         calls = 0
         for number, tile in enumerate(tiles, start=1):
-            more, cost = self.in_tile(np.ascontiguousarray(image[tile.outer]), tile)
-            found, calls = found + more, calls + cost
+            known = store.read(number)
+            if known is None:
+                known = self.in_tile(np.ascontiguousarray(image[tile.outer]), tile)
+                store.write(number, *known)
+            found, calls = found + known[0], calls + known[1]
             tell(number, len(tiles))
+        store.remove()
         if not found:
             return none_found(size, calls, len(tiles))
         if self.settings.fusion == "average":
@@ -130,13 +147,38 @@ class InstanceSegmenter:
             tile: where it lies.
         """
         found, calls = find_objects(
-            self.view(pixels), self.pipeline.backbones.segmenter, self.sizes, self.settings, self.tuning
+            self.look(pixels), self.pipeline.backbones.segmenter, self.sizes, self.settings, self.tuning
         )
         margin = 0.25 * self.sizes.median  # two windows may put the seed of one object on both sides of a cut
         moved = [_moved(one, tile.outer[0].start, tile.outer[1].start) for one in found]
         return [one for one in moved if _owns(tile, one.xy, margin)], calls
 
-    def view(self, pixels: np.ndarray) -> View:
+    def probability(self, image: np.ndarray) -> np.ndarray:
+        """The prior over a whole image, put together from the windows' cores.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+
+        Returns:
+            [H, W] float32 in [0, 1].
+        """
+        whole = np.zeros(image.shape[:2], dtype=np.float32)
+        for tile in self.tiles((image.shape[0], image.shape[1])):
+            view = self.look(np.ascontiguousarray(image[tile.outer]))
+            fine = 1 / (1 + np.exp(-resample(view.logits, view.size)))
+            whole[tile.core] = fine[
+                tile.core[0].start - tile.outer[0].start : tile.core[0].stop - tile.outer[0].start,
+                tile.core[1].start - tile.outer[1].start : tile.core[1].stop - tile.outer[1].start,
+            ]
+        return whole
+
+    def with_settings(self, settings: ObjectsConfig) -> InstanceSegmenter:
+        """The same, fitted likewise, with other settings of `ObjectsConfig` that do not change the windows."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
+
+    def _look(self, pixels: np.ndarray) -> View:
         """What the models see of a picture [h, w, 3] uint8 RGB."""
         score_map = self.pipeline.prompter.score_map(pixels)
         assert score_map.detail is not None, "made by the prior"
