@@ -2,7 +2,9 @@
 
 A class is a folder with `images/` and `labels/` (one number an object). Its first image with labels is the reference,
 the next ones by name are the targets. Rows are kept in `instances.csv`, one for each image and method, and are not
-measured again.
+measured again. `seconds` are those of the processor, so that a busy machine does not change them; what the models saw
+of a window is kept for the next method, so they are those of the first method that asks, and the others' are their
+own work alone.
 """
 
 from __future__ import annotations

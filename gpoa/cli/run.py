@@ -146,10 +146,13 @@ def _check_instances(args: Args) -> None:
         raise ConfigError("--instances: works in one process; leave --processes and --devices out")
     if args.instances and (args.trace or args.keep_reference):
         raise ConfigError("--instances: has no --trace and no --keep-reference; leave them out")
+    if args.instances and (args.strategy is not None or args.budget is not None):
+        raise ConfigError("--instances: one decoder call an object; leave --strategy and --budget out")
 
 
 def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: str) -> int:
     """The run with --instances."""
+    from gpoa.datasets.mask_stack import write_mask_tiffs
     from gpoa.instances.pixel_size import parse_pixel_size
     from gpoa.pipeline.instance_folder import InstanceRun, run_instances, tables_of
     from gpoa.pipeline.instances import InstanceSegmenter
@@ -169,6 +172,9 @@ def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: st
     names = {"labels": "labels", "objects": "objects.csv", "counts": "counts.csv", "masks": "masks"}
     names |= {"overlays": "overlays", "pictures": "contact_sheet.jpg", "report": "report.html"}
     names |= {"coco": "coco.json"} if coco else {}
+    if args.masks == "tiff":
+        write_mask_tiffs(args.output / "masks", args.output / "masks_tiff", targets.samples)
+        names |= {"stacks": "masks_tiff"}
     return finish(report, {name: args.output / place for name, place in names.items()}, args.json)
 
 

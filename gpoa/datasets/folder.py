@@ -32,7 +32,10 @@ LAYOUT_NAMES = {
     "optimized_prompts": ("optimized_prompts", "optimized_prompt", "optimized_indices"),
 }
 MASK_SUFFIX = re.compile(r"[_\-. ](mask|masks|gt|seg|label)$", re.IGNORECASE)
-OWN_FOLDERS = ("masks", "overlays", "initial_prompts", "optimized_prompts", "traces", "labels", "objects")
+OWN_FOLDERS = (
+    *("masks", "overlays", "initial_prompts", "optimized_prompts", "traces"),
+    *("labels", "labels_tiff", "objects"),
+)
 """Folders below an output folder of gpoa."""
 OWN_PICTURE = "contact_sheet.jpg"
 """The only picture in an output folder itself."""

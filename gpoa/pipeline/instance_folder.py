@@ -2,12 +2,15 @@
 
 What `run_instances` writes below its output folder:
 
-    labels/<stem>.png .tif      0 background, 1 to n the objects: 16 bits (above 65,535 objects a TIFF of 32 bits alone)
+    labels/<stem>.png           0 background, 1 to n the objects, 16 bits; none where there are more than 65,535
+    labels_tiff/<stem>.tif      the same as TIFF, of 32 bits where there are more
     masks/<stem>.png            0/255, all objects together, as a run without --instances writes it
     overlays/<stem>.jpg         one colour an object
     objects/<stem>.csv .json    one row an object; what the image was made from
     objects.csv  counts.csv     the rows of all images; one row an image
     contact_sheet.jpg  run.json
+
+`gpoa evaluate --instances --predictions <output>/labels` scores the objects.
 """
 
 from __future__ import annotations
@@ -116,7 +119,7 @@ def run_instances(segmenter: InstanceSegmenter, targets: Any, run: InstanceRun) 
 
 def _store(output: Path, stem: str, image: np.ndarray, objects: Objects, pixel: PixelSize | None) -> None:
     """The files of one image."""
-    save_labels(output / "labels" / f"{stem}.tif", objects.labels)
+    save_labels(output / "labels_tiff" / f"{stem}.tif", objects.labels)
     if objects.count <= PNG_LIMIT:
         save_labels(output / "labels" / f"{stem}.png", objects.labels)
     save_mask(mask_path(output, Sample(stem, Path(stem))), objects.mask)
@@ -155,7 +158,7 @@ def read_facts(output: Path, stem: str) -> dict[str, Any] | None:
 def _kept(output: Path, stem: str, made_from: dict[str, str]) -> dict[str, Any] | None:
     """What an earlier run of the same settings wrote of an image, where all of its files are there."""
     facts = read_facts(output, stem)
-    names = (f"labels/{stem}.tif", f"masks/{stem}.png", f"overlays/{stem}.jpg", f"objects/{stem}.csv")
+    names = (f"labels_tiff/{stem}.tif", f"masks/{stem}.png", f"overlays/{stem}.jpg", f"objects/{stem}.csv")
     if facts is None or facts["made_from"] != made_from or not all((output / name).is_file() for name in names):
         return None
     return facts
@@ -228,7 +231,7 @@ def _write_coco(run: InstanceRun, samples: Sequence[Sample], finished: Sequence[
 
     def entries() -> Any:
         for sample in finished:
-            labels = load_labels(run.output / "labels" / f"{sample.stem}.tif")
+            labels = load_labels(run.output / "labels_tiff" / f"{sample.stem}.tif")
             table = read_csv(run.output / "objects" / f"{sample.stem}.csv")
             yield names[sample], labels, [float(one) for one in table.get("confidence", ())]
 

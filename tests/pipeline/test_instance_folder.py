@@ -44,7 +44,7 @@ def test_every_object_has_a_label_a_row_and_an_annotation(tmp_path: Path, capsys
 def test_a_second_run_keeps_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture):
     flags = save_discs(tmp_path)
     assert main(["run", *flags]) == 0
-    (tmp_path / "out" / "labels" / "t1.tif").unlink()
+    (tmp_path / "out" / "labels_tiff" / "t1.tif").unlink()
     capsys.readouterr()
     assert main(["run", *flags]) == 0
     assert "1 segmented, 1 already there" in capsys.readouterr().out
@@ -102,6 +102,7 @@ def test_pages_of_a_stack_are_images(tmp_path: Path):
         (["--pixel-size", "wide"], "--pixel-size wide"),
         (["--processes", "2"], "one process"),
         (["--trace"], "no --trace"),
+        (["--budget", "4"], "--budget"),
         (["--matching.method", "ridge"], "with the prior only"),
         (["--objects.tile", "3"], "at least 64"),
     ],
