@@ -147,7 +147,8 @@ def _rle_at(mask: np.ndarray, top: int, left: int, height: int, width: int) -> d
     stops = np.nonzero(edges == -1)[1]
     base = (columns + left) * height + top
     ends = np.stack([base + starts, base + stops], axis=1).reshape(-1)
-    ends = np.delete(ends, np.flatnonzero(np.diff(ends) == 0)[:, None] + [0, 1])  # runs on in the next column
+    joints = np.flatnonzero(np.diff(ends) == 0)  # the run goes on in the next column
+    ends = np.delete(ends, np.concatenate([joints, joints + 1]))
     return {"size": [height, width], "counts": np.diff(ends, prepend=0, append=height * width).tolist()}
 
 

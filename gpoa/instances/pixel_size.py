@@ -84,7 +84,8 @@ def _from_ome(xml: str | None) -> PixelSize | None:
             return None
         found[side] = float(size[1]) * UNITS[name], name
     unit = found["X"][1]
-    return PixelSize(*(float(f"{found[side][0] / UNITS[unit]:.9g}") for side in "XY"), unit)
+    width, height = (float(f"{found[side][0] / UNITS[unit]:.9g}") for side in "XY")
+    return PixelSize(width, height, unit)
 
 
 def _from_tags(file: Any) -> PixelSize | None:
@@ -99,8 +100,8 @@ def _from_tags(file: Any) -> PixelSize | None:
         sides.append(1 / number)
     unit = _unit(str((file.imagej_metadata or {}).get("unit", "")))
     if unit is not None:
-        return PixelSize(*sides, unit)
+        return PixelSize(sides[0], sides[1], unit)
     metres = _IN_METRES.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1)
     if metres is None or round(0.0254 / (sides[0] * metres)) in (72, 96, 150, 200, 300):
         return None
-    return PixelSize(*(side * metres / UNITS["um"] for side in sides), "um")
+    return PixelSize(sides[0] * metres / UNITS["um"], sides[1] * metres / UNITS["um"], "um")
