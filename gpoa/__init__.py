@@ -8,13 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
-__all__ = ["GpoaConfig", "OneShotSegmenter", "__version__"]
+__all__ = ["ClassSegmenter", "GpoaConfig", "OneShotSegmenter", "__version__"]
 
 if TYPE_CHECKING:
     from gpoa.config import GpoaConfig
+    from gpoa.pipeline.classes import ClassSegmenter
     from gpoa.pipeline.one_shot import OneShotSegmenter
 
-_HOMES = {"OneShotSegmenter": "gpoa.pipeline.one_shot", "GpoaConfig": "gpoa.config"}
+_HOMES = {
+    "ClassSegmenter": "gpoa.pipeline.classes",
+    "OneShotSegmenter": "gpoa.pipeline.one_shot",
+    "GpoaConfig": "gpoa.config",
+}
 
 
 def __getattr__(name: str) -> Any:

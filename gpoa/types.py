@@ -60,6 +60,8 @@ class PatchFeatures:
         patch_size: side of a patch in model-input pixels.
         input_size: (H, W) of the image as the model saw it.
         original_size: (H, W) of the image as the user gave it.
+        early: [E, P, W] float32 tokens of E earlier layers, every row of unit length, which only the prior reads; None
+            where the model gives none.
     """
 
     tokens: np.ndarray
@@ -67,6 +69,7 @@ class PatchFeatures:
     patch_size: int
     input_size: Size
     original_size: Size
+    early: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,6 +142,23 @@ class PointPrompts:
     def is_empty(self) -> bool:
         """True where there is neither a positive point, nor a box, nor a mask prompt: nothing to segment."""
         return not (self.point_labels == 1).any() and self.box is None and self.mask_prompt is None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Marks:
+    """What a person points at in the reference image, in place of a mask.
+
+    Args:
+        points: [K, 2] float32 (x, y) in original pixels, on the object.
+        not_points: [L, 2] float32, beside it.
+        boxes: [B, 4] float32 (x0, y0, x1, y1) in original pixels, each around one object.
+        not_boxes: [M, 4] float32, regions that the mask leaves out.
+    """
+
+    points: np.ndarray
+    not_points: np.ndarray
+    boxes: np.ndarray
+    not_boxes: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -39,7 +39,7 @@ def ensure_environment(extras: str = "") -> Path:
     began = time.perf_counter()
     print(f"setting up {VENV} (torch and the rest, several GB where pip brings CUDA along) …", flush=True)
     _make_venv(python)
-    pip = [python, "-m", "pip", "install", "--quiet"]
+    pip = [python, "-m", "pip", "install", "-qq"]
     if not CONSTRAINTS.exists():
         CONSTRAINTS.write_text(_small_torch(pip))
     target = f".[{extras}]" if extras else "."

@@ -40,7 +40,8 @@ class Args:
     output: Path
     """Output folder for metrics.csv, summary.json and report.html."""
     ground_truth: Path | None = None
-    """Folder of ground-truth masks with the names of the predictions (_mask or _gt may follow), or a COCO JSON file."""
+    """Folder of ground-truth masks with the names of the predictions (_mask or _gt may follow); or annotations: a COCO
+    or Label Studio JSON file, a CVAT XML file, a folder of YOLO text files."""
     instances: bool = False
     """Score objects as well (panoptic quality, detection accuracy), taken from label images or the COCO file, else from
     connected components."""
@@ -87,16 +88,43 @@ def main(argv: list[str]) -> int:
         arguments.cases,
         "gpoa evaluate " + " ".join(argv),
     )
-    _print_json(summary, report) if arguments.json else _print_table(summary, report)
+    classes = {} if arguments.ground_truth is None else _score_classes(arguments, arguments.ground_truth)
+    if arguments.json:
+        _print_json(summary, report, classes)
+    else:
+        _print_table(summary, report)
+        _print_classes(classes, arguments.output)
     return summary.exit_code
 
 
-def _print_json(summary: Summary, report: Path) -> None:
+def _score_classes(arguments: Args, ground_truth: Path) -> dict[str, dict[str, Any]]:
+    """The scores of each class, where the predictions are of a run of several classes and the truth is a folder."""
+    from gpoa.evaluation.classes import classes_of, evaluate_classes
+
+    classes = classes_of(arguments.predictions)
+    if not classes or not ground_truth.is_dir():
+        return {}
+    return evaluate_classes(arguments.predictions, ground_truth, arguments.output, classes)
+
+
+def _print_classes(classes: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """A line a class."""
+    if not classes:
+        return
+    print(f"{'class':24}{'IoU':>11}{'pooled IoU':>12}{'images':>8}")
+    for name, one in classes.items():
+        cells = ["-" if one[key] is None else f"{one[key]:.4f}" for key in ("iou", "pooled_iou")]
+        print(f"{name:24}{cells[0]:>11}{cells[1]:>12}{one['n']:>8}")
+    print(f"classes {output / 'classes.csv'}")
+
+
+def _print_json(summary: Summary, report: Path, classes: Mapping[str, Mapping[str, Any]]) -> None:
     """One line with everything."""
     import json
 
     files = {"table": str(summary.table_path), "summary": str(summary.summary_path), "report": str(report)}
-    print(json.dumps({**summary.to_dict(), "files": files}, ensure_ascii=False))
+    more = {"classes": classes} if classes else {}
+    print(json.dumps({**summary.to_dict(), **more, "files": files}, ensure_ascii=False))
 
 
 def _print_table(summary: Summary, report: Path) -> None:

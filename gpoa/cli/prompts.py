@@ -15,7 +15,8 @@ from typing import Annotated
 
 import tyro
 
-from gpoa.cli.common import CacheArgs, build_segmenter, finish, parse, print_masks
+from gpoa.cli.common import CacheArgs, build_segmenter, finish, open_cache, parse, print_masks
+from gpoa.cli.marks import MarkArgs, reference_masks
 from gpoa.config import GpoaConfig
 from gpoa.datasets.options import MaskOptions
 
@@ -26,10 +27,11 @@ class Args:
 
     reference: tuple[Path, ...]
     """Reference image(s)."""
-    mask: tuple[Path, ...]
-    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
     """Target images: folder(s) or files."""
+    mask: tuple[Path, ...] = ()
+    """Mask of each reference image (non-zero = object); or point at the object with --points or --box."""
+    marks: Annotated[MarkArgs, tyro.conf.arg(name="")] = field(default_factory=MarkArgs)
     output: Path = Path("initial_prompts")
     """Output folder for the prompt files."""
     mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
@@ -47,8 +49,10 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.datasets.targets import find_targets
     from gpoa.pipeline.folder import run_prompts
 
-    print_masks(args.reference, args.mask, args.mask_options, args.json)
-    targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
-    segmenter = build_segmenter(args.config, args.cache).fit(args.reference, args.mask, args.mask_options)
+    models = (args.config, open_cache(args.cache))
+    masks = reference_masks(args.reference, args.mask, args.marks, models, args.output)
+    print_masks(args.reference, masks, args.mask_options, args.json)
+    targets = find_targets(args.targets, args.recursive, (*args.reference, *masks))
+    segmenter = build_segmenter(args.config, args.cache).fit(args.reference, masks, args.mask_options)
     report = run_prompts(segmenter, targets, args.output)
     return finish(report, {"prompts": args.output, "pictures": args.output / "pictures"}, args.json)

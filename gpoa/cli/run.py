@@ -1,11 +1,13 @@
-"""Segment every image of a folder, given one reference image and its mask.
+"""Segment every image of a folder, given one reference image and its mask (or points on the object).
 
 Writes masks/NAME.png (0/255, original size), overlays, prompt files and a contact sheet to --output. Running the same
 command again resumes: finished images are kept. Ctrl-C is safe.
 
 examples:
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/
+  gpoa run --reference ref.png --points 120,80 300,200 --not 10,10 --targets images/ --output out/
   gpoa run --reference a.png b.png --mask a_mask.png b_mask.png --targets images/ --output out/
+  gpoa run --reference cat.png dog.png --mask cat_m.png dog_m.png --class cat dog --targets images/ --output out/
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy none
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --devices cuda:0 cuda:1
   gpoa run --reference ref.tif --mask ref_labels.tif --targets images/ --output out/ --instances --pixel-size 0.65um
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from gpoa.cli.classes import ClassArgs, class_shots
 from gpoa.cli.common import (
     CacheArgs,
     ReadingArgs,
@@ -31,6 +34,7 @@ from gpoa.cli.common import (
     print_masks,
     with_shortcuts,
 )
+from gpoa.cli.marks import MarkArgs, reference_masks
 from gpoa.config import GpoaConfig, StrategyName
 from gpoa.datasets.options import CocoFile, CocoFormat, MaskOptions
 
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
 
 
 SHOWN = (
-    *("reference", "mask", "targets", "output", "recursive", "instances", "pixel-size", "strategy", "budget"),
+    *("reference", "mask", "points", "box", "targets", "output", "recursive", "instances", "pixel-size"),
+    *("strategy", "budget"),
     *("processes", "devices", "coco", "trace", "json"),
 )
 """The options that `-h` prints."""
@@ -53,12 +58,14 @@ class Args:
 
     reference: tuple[Path, ...]
     """Reference image(s)."""
-    mask: tuple[Path, ...]
-    """Mask of each reference image (non-zero = object)."""
     targets: tuple[Path, ...]
     """Images to segment: folder(s) or files."""
     output: Path
     """Output folder."""
+    mask: tuple[Path, ...] = ()
+    """Mask of each reference image (non-zero = object); or point at the object with --points or --box."""
+    marks: Annotated[MarkArgs, tyro.conf.arg(name="")] = field(default_factory=MarkArgs)
+    classes: Annotated[ClassArgs, tyro.conf.arg(name="")] = field(default_factory=ClassArgs)
     mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
@@ -105,6 +112,10 @@ def main(argv: Sequence[str]) -> int:
     # Mistakes in the arguments are told before the models are loaded.
     _check_instances(args)
     devices = choose_devices(args.processes, args.devices, config.models.device)
+    if args.classes.given:
+        return _run_classes(args, replace(config, models=replace(config.models, device=devices[0])), argv)
+    masks = reference_masks(args.reference, args.mask, args.marks, (config, open_cache(args.cache)), args.output)
+    args = replace(args, mask=masks)
     print_masks(args.reference, args.mask, args.mask_options, args.json)
     targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
     targets = replace(targets, samples=expand_pages(targets.samples, config.reading))
@@ -142,12 +153,18 @@ def _check_instances(args: Args) -> None:
         parse_pixel_size(args.pixel_size)
         if not args.instances:
             raise ConfigError("--pixel-size: only --instances measures; give both")
-    if args.instances and (args.processes > 1 or len(args.devices) > 1):
-        raise ConfigError("--instances: works in one process; leave --processes and --devices out")
-    if args.instances and (args.trace or args.keep_reference):
-        raise ConfigError("--instances: has no --trace and no --keep-reference; leave them out")
-    if args.instances and (args.strategy is not None or args.budget is not None):
-        raise ConfigError("--instances: one decoder call an object; leave --strategy and --budget out")
+    if not args.instances:
+        return
+    rules = (
+        (args.classes.given, "objects of one class at a time; leave --class and --class-names out"),
+        (args.processes > 1 or len(args.devices) > 1, "works in one process; leave --processes and --devices out"),
+        (args.trace or args.keep_reference, "has no --trace and no --keep-reference; leave them out"),
+        (args.strategy is not None, "has one decoder call an object; leave --strategy out"),
+        (args.budget is not None, "has one decoder call an object; leave --budget out"),
+    )
+    for broken, said in rules:
+        if broken:
+            raise ConfigError(f"--instances: {said}")
 
 
 def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: str) -> int:
@@ -202,3 +219,23 @@ def _run_alone(args: Args, config: GpoaConfig, targets: Targets, coco: CocoFile 
 
     segmenter = build_segmenter(config, args.cache).fit(args.reference, args.mask, args.mask_options)
     return run_folder(segmenter, targets, args.output, coco, command, args.trace, args.keep_reference)
+
+
+def _run_classes(args: Args, config: GpoaConfig, argv: Sequence[str]) -> int:
+    """The run with several classes; returns the exit status."""
+    from gpoa.datasets.targets import find_targets
+    from gpoa.errors import ConfigError
+    from gpoa.pipeline.classes import ClassSegmenter, run_classes
+
+    if args.marks.marks() is not None or not args.mask:
+        raise ConfigError("--class and --class-names: give --mask; points and boxes make the mask of one class only")
+    if args.processes > 1 or len(args.devices) > 1:
+        raise ConfigError("--class and --class-names: run in one process; leave --processes and --devices out")
+    if args.coco or args.trace or args.masks == "tiff":
+        raise ConfigError("--coco, --masks tiff and --trace are for one class; `gpoa export` writes files of several")
+    shots = class_shots(args.classes, args.reference, args.mask, args.mask_options, config.reading)
+    targets = find_targets(args.targets, args.recursive, (*args.reference, *args.mask))
+    segmenter = ClassSegmenter(config, open_cache(args.cache)).fit(shots)
+    report = run_classes(segmenter, targets, args.output, shlex.join(["gpoa", "run", *argv]))
+    places = {"labels": args.output / "labels", "overlays": args.output / "overlays"}
+    return finish(report, {**places, "pictures": args.output / "contact_sheet.jpg"}, args.json)

@@ -16,12 +16,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from gpoa.cli.common import CacheArgs, open_cache, parse
 from gpoa.config import GpoaConfig, PriorTrainConfig
+from gpoa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gpoa.datasets.classes import LabelledClass
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Args:
     """Which list of the split files."""
     images: int = 4
     """Images of a class, at most, evenly spaced by name."""
+    emphasis: tuple[float, ...] = ()
+    """How much more often the classes of each data folder are drawn, one number a folder; default: all alike."""
     validation: float = 0.15
     """Share of the sets that validate."""
     resume: bool = False
@@ -60,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
 
     classes = load_many(args.data, args.split, args.list, args.images)
     backbones = Backbones(args.config, open_cache(args.cache))
-    run = PriorRun(args.output, backbones, classes, args.train, args.images, args.validation)
+    emphasis = _emphasis(args, classes)
+    run = PriorRun(args.output, backbones, classes, args.train, args.images, args.validation, emphasis=emphasis)
     quiet = not sys.stderr.isatty()
     for _ in tqdm(run.prepare(), total=len(run.pairs.pairs), unit="pair", disable=quiet):
         pass
@@ -72,3 +79,16 @@ def main(argv: Sequence[str]) -> int:
                 bar.write(f"validation: IoU {iou:.3f}; {mixture:.3f} without learning")
     print(f"prior: {args.output / 'prior.pt'}")
     return 0
+
+
+def _emphasis(args: Args, classes: Sequence[LabelledClass]) -> dict[str, float]:
+    """Class -> the number of its data folder; ConfigError where there are not as many numbers as folders."""
+    if not args.emphasis:
+        return {}
+    if len(args.emphasis) != len(args.data) or min(args.emphasis) <= 0:
+        raise ConfigError(f"--emphasis: {len(args.data)} numbers above 0 are needed, one for each data folder")
+    weighed = list(zip(args.data, args.emphasis, strict=True))
+    return {
+        one.name: next(weight for folder, weight in weighed if one.samples[0].image_path.is_relative_to(folder))
+        for one in classes
+    }

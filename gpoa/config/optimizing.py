@@ -15,17 +15,18 @@ class OptimizeConfig:
     strategy: StrategyName = "auto"
     """Prompt optimisation. auto: posterior with the prior, with another matcher agent-search if a trained policy
     fits the models and settings, else none; none: keep the initial prompts; prior: the prior's own mask, without
-    SAM; posterior: SAM's masks of a few prompt sets and the prior's own mask, whichever the prior expects most
-    overlap of; random: a random subset (the released GPOA optimiser); best-of-n: the best of several prompt sets;
-    greedy: toggle one group of prompts at a time; agent: the trained policy toggles prompts until it stops;
-    agent-search: try the policy's most probable sets until the budget is spent; quality: try a fixed list of sets.
-    The last three pick the best set with the trained quality head and adapt to the other images of the folder."""
+    SAM; posterior: the mean of the prior's probability and SAM's masks; random: a random subset (the released GPOA
+    optimiser); best-of-n: the best of several prompt sets; greedy: toggle one group of prompts at a time; agent:
+    the trained policy toggles prompts until it stops; agent-search: try the policy's most probable sets until the
+    budget is spent; quality: try a fixed list of sets. The last three pick the best set with the trained quality
+    head and adapt to the other images of the folder."""
     policy: str | None = None
     """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one."""
     budget: int = 8
     """Mask decoder calls per image, including the one for the initial prompts."""
     posterior_budget: int = 1
-    """posterior: mask decoder calls per image. More gained nothing on validation classes (checkpoints/prior.md)."""
+    """posterior: mask decoder calls per image; with more than one, another mask is kept where much more is expected of
+    it. That gained nothing on validation classes (checkpoints/prior.md)."""
     judge: JudgeName = "mixed"
     """best-of-n, greedy: the score, without ground truth, by which prompt sets are compared."""
     margin: float = 0.02

@@ -89,8 +89,8 @@ def write_coco(
         height, width = mask.shape
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         if mask.any():
-            annotations.append(_annotation(len(annotations) + 1, number, mask, segmentation))
-    write_atomic(file.path, encode_json(_content(images, annotations, category)))
+            annotations.append(annotation(len(annotations) + 1, number, mask, segmentation))
+    write_atomic(file.path, encode_json(document(images, annotations, {1: category})))
 
 
 def write_coco_objects(
@@ -123,10 +123,10 @@ def write_coco_objects(
                 segmentation: Any = _rle_at(mask, top, left, height, width)
             else:
                 segmentation = [_shifted(one, left, top) for one in mask_to_polygons(mask)]
-            made = _annotation(len(annotations) + 1, number, mask, segmentation)
+            made = annotation(len(annotations) + 1, number, mask, segmentation)
             made["bbox"] = [left, top, mask.shape[1], mask.shape[0]]
             annotations.append({**made, "score": round(float(scores[place - 1]), 4)})
-    write_atomic(file.path, encode_json(_content(images, annotations, category)))
+    write_atomic(file.path, encode_json(document(images, annotations, {1: category})))
 
 
 def _shifted(polygon: list[int], x: int, y: int) -> list[int]:
@@ -152,25 +152,43 @@ def _rle_at(mask: np.ndarray, top: int, left: int, height: int, width: int) -> d
     return {"size": [height, width], "counts": np.diff(ends, prepend=0, append=height * width).tolist()}
 
 
-def _content(images: list[dict[str, Any]], annotations: list[dict[str, Any]], category: str) -> dict[str, Any]:
-    """The whole file."""
+def document(
+    images: list[dict[str, Any]], annotations: list[dict[str, Any]], categories: dict[int, str]
+) -> dict[str, Any]:
+    """A COCO file's content.
+
+    Args:
+        images: their entries.
+        annotations: from `annotation`.
+        categories: id -> name.
+    """
     return {
         "info": {"description": "masks by gpoa"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 1, "name": category, "supercategory": ""}],
+        "categories": [{"id": number, "name": name, "supercategory": ""} for number, name in categories.items()],
     }
 
 
-def _annotation(number: int, image_id: int, mask: np.ndarray, segmentation: Any) -> dict[str, Any]:
-    """The annotation of a mask with at least one foreground pixel."""
+def annotation(
+    number: int, image_id: int, mask: np.ndarray, segmentation: Any, category_id: int = 1
+) -> dict[str, Any]:
+    """The annotation of one object.
+
+    Args:
+        number: its id.
+        image_id: of its image.
+        mask: [H, W] bool with at least one foreground pixel.
+        segmentation: polygons or run lengths of the mask.
+        category_id: of its class.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     return {
         "id": number,
         "image_id": image_id,
-        "category_id": 1,
+        "category_id": category_id,
         "segmentation": segmentation,
         "area": int(mask.sum()),
         "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],

@@ -34,6 +34,8 @@ class MaskOptions:
 
     label: int | None = None
     """The object is where the mask has this value (palette: index), for masks of several objects or classes."""
+    label_name: str | None = None
+    """The object is what an annotation file (COCO, YOLO, Label Studio, CVAT, ImageJ) calls this class."""
     mask_threshold: float | None = None
     """The object is where the mask is at least this, in the file's own values (0.5 for probabilities, 128 for 8
     bits)."""

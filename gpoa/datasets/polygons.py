@@ -41,7 +41,7 @@ def mask_to_polygons(mask: np.ndarray) -> list[list[int]]:
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.dtype != np.bool_:
         raise ValueError(f"mask: expected [H, W] bool, got {mask.shape} {mask.dtype}")
-    return [_outline(part, top, left) for part, top, left in _pieces(mask)]
+    return [outline(part, top, left) for part, top, left in _pieces(mask)]
 
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> np.ndarray:
@@ -73,6 +73,30 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> np.ndar
     return mask
 
 
+def fill_rings(rings: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """The pixels whose centres lie inside an odd number of rings, whatever way their edges run.
+
+    Args:
+        rings: each [n, 2] (x, y), pixel corners being integers; they may touch themselves and leave the image.
+        size: (H, W).
+
+    Returns:
+        [H, W] bool.
+    """
+    height, width = size
+    flips = np.zeros((height, width + 1), dtype=bool)
+    for ring in rings:
+        starts = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
+        for (x0, y0), (x1, y1) in zip(starts, np.roll(starts, -1, axis=0), strict=True):
+            first, last = (int(np.ceil(y - 0.5)) for y in sorted((y0, y1)))
+            rows = np.arange(max(first, 0), min(last, height))
+            if rows.size:
+                crossed = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+                columns = np.clip(np.ceil(crossed - 0.5), 0, width).astype(int)
+                flips[rows, columns] ^= True
+    return np.logical_xor.accumulate(flips, axis=1)[:, :width]
+
+
 def _pieces(mask: np.ndarray, top: int = 0, left: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
     """The connected parts of a mask, cut until none has a hole: (piece [h, w] bool, its row, its column)."""
     from scipy import ndimage
@@ -92,8 +116,16 @@ def _pieces(mask: np.ndarray, top: int = 0, left: int = 0) -> Iterator[tuple[np.
         yield from _pieces(part[:, cut:], row, column + cut)
 
 
-def _outline(part: np.ndarray, top: int, left: int) -> list[int]:
-    """The one outline of a connected part without holes, clockwise from its upper left corner."""
+def outline(part: np.ndarray, top: int, left: int) -> list[int]:
+    """The one outline of a connected part without holes, clockwise from its upper left corner.
+
+    Args:
+        part: [h, w] bool.
+        top, left: where its corner lies in the image.
+
+    Returns:
+        [x0, y0, x1, y1, ...] pixel corners.
+    """
     corners = _corners(part)
     along = _linked(sorted(range(len(corners)), key=lambda k: (corners[k][1], corners[k][0], corners[k][2][0] != "W")))
     down = _linked(sorted(range(len(corners)), key=lambda k: (corners[k][0], corners[k][1], corners[k][2][1] != "N")))

@@ -10,11 +10,12 @@ import numpy as np
 
 from gpoa.config import ReadingConfig
 from gpoa.datasets.image_io import DEFAULT, load_image
+from gpoa.datasets.importers.reading import is_annotation, mask_of_annotations
 from gpoa.datasets.mask_io import foreground_of_array, read_foreground
 from gpoa.datasets.mask_remarks import describe_mask
 from gpoa.datasets.mask_values import Foreground
 from gpoa.datasets.options import NO_OPTIONS, MaskOptions
-from gpoa.errors import DataError, ImageError
+from gpoa.errors import DataError, ImageError, MaskError
 from gpoa.types import Sample, Size
 
 ImageLike = str | Path | np.ndarray
@@ -63,7 +64,7 @@ def load_shot(
         ImageError, MaskError: a file or an array cannot be used.
     """
     pixels = to_pixels(image, reading)
-    return pixels, _foreground(mask, (pixels.shape[0], pixels.shape[1]), options).mask
+    return pixels, _foreground(image, mask, (pixels.shape[0], pixels.shape[1]), options).mask
 
 
 def describe_shots(
@@ -90,7 +91,7 @@ def describe_shots(
     for number, (image, mask) in enumerate(shots, start=1):
         name = f"{number}" if isinstance(mask, np.ndarray) else Path(mask).name
         pixels = to_pixels(image)
-        found = _foreground(mask, (pixels.shape[0], pixels.shape[1]), options)
+        found = _foreground(image, mask, (pixels.shape[0], pixels.shape[1]), options)
         lines += describe_mask(found, options, name if len(shots) > 1 else "")
     return lines
 
@@ -134,11 +135,21 @@ def say_left_out(left_out: Sequence[Sample], total: int) -> str:
     return f"left out {len(left_out)} of {total} targets, which are references or their masks: {names}{more}"
 
 
-def _foreground(mask: ImageLike, size: Size, options: MaskOptions) -> Foreground:
-    """The foreground of a path or an array."""
+def _foreground(image: ImageLike, mask: ImageLike, size: Size, options: MaskOptions) -> Foreground:
+    """The foreground of an array, a mask file, or an annotation file that knows the image."""
     if isinstance(mask, np.ndarray):
         return foreground_of_array(mask, size, options)
-    return read_foreground(mask, size, options=options)
+    if not is_annotation(Path(mask)):
+        if options.label_name is not None:
+            raise MaskError(f"{mask}: --label-name is for annotation files; --label takes one id of a picture")
+        return read_foreground(mask, size, options=options)
+    name = "" if isinstance(image, np.ndarray) else Path(image).name
+    label = options.label_name if options.label is None else str(options.label)
+    found = mask_of_annotations(Path(mask), name, size, label) ^ options.invert_mask
+    if found.all() or not found.any():
+        raise MaskError(f"{mask}: {'all' if found.all() else 'nothing'} of {name or 'the image'} is object")
+    rule = "every annotated object counts" if label is None else f"objects of the class {label} count"
+    return Foreground(found, rule, np.empty(0))
 
 
 def _file_digest(path: Path) -> bytes:

@@ -1,4 +1,5 @@
-"""Masks to compare, each with the objects that its file tells apart: folders of pictures, or one COCO json file.
+"""Masks to compare, each with the objects that its file tells apart: folders of pictures, one annotation file for all
+images (COCO, Label Studio, CVAT), or a folder of one for each (YOLO, ImageJ).
 
 Sizes are (H, W).
 """
@@ -7,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from gpoa.datasets.coco import rle_to_mask
-from gpoa.datasets.folder import MASK_FOLDERS, find_samples, unique_stems
+from gpoa.datasets.coco import mask_to_rle
+from gpoa.datasets.folder import MASK_FOLDERS, entries, find_samples, images_in, natural_key, unique_stems
+from gpoa.datasets.image_io import image_size
+from gpoa.datasets.importers.coco import decode_segmentation
+from gpoa.datasets.importers.reading import MANY_IMAGES, ONE_IMAGE, Annotated, read_annotations, read_shapes
+from gpoa.datasets.importers.shapes import Shape
 from gpoa.datasets.mask_io import LOSSY_FORMATS, load_mask
 from gpoa.datasets.mask_values import VOID, label_values
-from gpoa.datasets.polygons import polygons_to_mask
-from gpoa.errors import DataError, MaskError, ModelError, one_line
+from gpoa.errors import DataError, MaskError, one_line
 from gpoa.evaluation.instances import Truth, components
 from gpoa.types import Size
 
@@ -58,7 +63,7 @@ class MaskContent:
             return components(self.mask)
         if self.segmentations is not None:
             size = self.mask.shape
-            return (_decode(segmentation, size) for segmentation in self.segmentations)
+            return (decode_segmentation(segmentation, size) for segmentation in self.segmentations)
         return self.mask.astype(np.int64) if self.labels is None else self.labels
 
 
@@ -71,12 +76,14 @@ class MaskSource:
         path: the picture, or the COCO json file.
         size: (H, W) that a COCO file states; None for pictures.
         annotations: COCO annotations of the image; None for pictures.
+        shapes: reads the objects of another annotation file; None for pictures and COCO.
     """
 
     stem: str
     path: Path
     size: Size | None = None
     annotations: tuple[dict[str, Any], ...] | None = None
+    shapes: Callable[[], tuple[Size, list[Shape]]] | None = None
 
     def read(self) -> MaskContent:
         """Reads the mask.
@@ -85,6 +92,8 @@ class MaskSource:
             MaskError: the file or the annotation cannot be read.
             ModelError: a COCO segmentation needs pycocotools, which is not installed.
         """
+        if self.shapes is not None:
+            return _content_of(*self.shapes())
         if self.annotations is None:
             mask = load_mask(self.path, allow_empty=True)
             return MaskContent(mask, _read_labels(self.path, mask))
@@ -93,7 +102,7 @@ class MaskSource:
         single = []
         for annotation in self.annotations:
             try:
-                found = _decode(annotation["segmentation"], self.size)
+                found = decode_segmentation(annotation["segmentation"], self.size)
             except (LookupError, TypeError, ValueError) as error:
                 reason = f"bad segmentation ({one_line(error)}); export it again"
                 raise MaskError(f"{self.path}: {self.stem}: {reason}") from error
@@ -106,11 +115,12 @@ class MaskSource:
 
 
 def find_masks(path: Path | str, coco: bool = False) -> list[MaskSource]:
-    """The masks of a folder, of the `masks/` in it (beside which `gpoa run` puts other pictures), or of a COCO file.
+    """The masks of a folder, of the `masks/` in it (beside which `gpoa run` puts other pictures), or of annotations.
 
     Args:
-        path: a folder, or a COCO json file; all its categories are foreground.
-        coco: accept a COCO file.
+        path: a folder; a COCO or Label Studio json file, a CVAT xml file; a folder of YOLO text files or of ImageJ's
+            ROIs, whose images lie in `images/` beside it or in the folder itself. All classes are foreground.
+        coco: accept annotations.
 
     Returns:
         At least one source, with unique stems.
@@ -119,8 +129,11 @@ def find_masks(path: Path | str, coco: bool = False) -> list[MaskSource]:
         DataError: it does not exist, holds no mask, or is no COCO file.
     """
     path = Path(path)
-    if coco and path.is_file() and path.suffix.lower() == ".json":
-        return _coco_masks(path)
+    if coco and path.is_file() and path.suffix.lower() in MANY_IMAGES:
+        return _annotated_masks(path) if _is_other(path) else _coco_masks(path)
+    if coco and path.is_dir() and (files := _one_each(path)):
+        named = zip(unique_stems(files), files, strict=True)
+        return [MaskSource(stem, file, shapes=partial(_shapes_beside, file)) for stem, file in named]
     if path.is_file():
         wanted = "a folder of masks or a COCO .json file" if coco else "a folder of masks"
         raise DataError(f"{path}: is a file, but {wanted} is expected")
@@ -154,27 +167,60 @@ def _coco_masks(path: Path) -> list[MaskSource]:
     return [MaskSource(stem, path, size, own) for stem, size, own in zip(stems, sizes, annotations, strict=True)]
 
 
-def _decode(segmentation: Any, size: Sequence[int]) -> np.ndarray:
-    """[H, W] bool of one COCO segmentation: uncompressed RLE, compressed RLE, or polygons."""
-    height, width = size
-    if isinstance(segmentation, dict):
-        if [int(side) for side in segmentation["size"]] != [height, width]:
-            raise ValueError(f"size {segmentation['size']} of the segmentation is not the image's {[height, width]}")
-        if not isinstance(segmentation["counts"], str):
-            return rle_to_mask(segmentation)
-    else:
-        with contextlib.suppress(ValueError, TypeError):  # polygons along the pixel edges, as we write them
-            if segmentation:
-                return polygons_to_mask(segmentation, (height, width))
-    try:
-        from pycocotools import mask as coding
-    except ImportError as error:
-        raise ModelError("COCO polygons and compressed RLE need pycocotools: pip install pycocotools") from error
-    if isinstance(segmentation, dict):
-        return coding.decode(segmentation).astype(bool)
-    if not segmentation or any(len(ring) < 6 or len(ring) % 2 for ring in segmentation):
-        raise ValueError("a polygon needs three or more points [x, y, x, y, ...]")
-    return coding.decode(coding.merge(coding.frPyObjects(segmentation, height, width))).astype(bool)
+def _is_other(path: Path) -> bool:
+    """Whether an annotation file is another than COCO's: xml, or a json list."""
+    if path.suffix.lower() == ".xml":
+        return True
+    with contextlib.suppress(OSError, ValueError), path.open(encoding="utf-8-sig") as file:
+        return file.read(64).lstrip().startswith("[")
+    return False
+
+
+def _annotated_masks(path: Path) -> list[MaskSource]:
+    """One source for each image of a Label Studio or CVAT file."""
+    images = read_annotations(path)
+    if not images:
+        raise DataError(f"{path}: the file names no image; export it again")
+    named = zip(unique_stems([Path(one.name) for one in images]), images, strict=True)
+    return [MaskSource(stem, path, one.size, shapes=partial(_shapes_of, path, one)) for stem, one in named]
+
+
+def _shapes_of(path: Path, one: Annotated) -> tuple[Size, list[Shape]]:
+    """The objects of one image of a file of many."""
+    if one.size is None:
+        raise MaskError(f"{path}: {one.name}: has no region, so that its size is not known; give its mask as a picture")
+    return one.size, read_shapes(path, one, one.size)
+
+
+def _one_each(folder: Path) -> list[Path]:
+    """The annotation files of one image each in a folder (or in the `labels/` in it); none where it holds pictures that
+    have no such file, which are masks then.
+    """
+    place = mask_folder(folder)
+    kinds = [[path for path in entries(place) if path.suffix.lower() == kind] for kind in ONE_IMAGE]
+    several = [path for path in max(kinds, key=len) if path.stem != "classes"]
+    if {image.stem for image in images_in(place)} - {path.stem for path in several}:
+        return []
+    return sorted(several, key=natural_key)
+
+
+def _shapes_beside(path: Path) -> tuple[Size, list[Shape]]:
+    """The objects of a file of one image, whose size its picture says."""
+    (one,) = read_annotations(path)
+    places = [folder for folder in (path.parent.parent / "images", path.parent) if folder.is_dir()]
+    found = [image for folder in places for image in images_in(folder) if image.stem == path.stem]
+    if not found:
+        raise MaskError(f"{path}: its image, which says its size, is neither beside it nor in ../images/")
+    size = image_size(found[0])
+    return size, read_shapes(path, one, size)
+
+
+def _content_of(size: Size, shapes: list[Shape]) -> MaskContent:
+    """Objects as a mask's content."""
+    mask = np.zeros(size, dtype=bool)
+    for shape in shapes:
+        mask |= shape.mask
+    return MaskContent(mask, None, tuple(mask_to_rle(shape.mask) for shape in shapes))
 
 
 def _read_labels(path: Path, mask: np.ndarray) -> np.ndarray | None:

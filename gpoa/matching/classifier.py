@@ -8,9 +8,10 @@ Legend: `R` reference patches, `P` target patches, `D` feature width, `C` direct
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import linalg
 
 from gpoa.config import MatchingConfig
 from gpoa.matching.reference import Reference
@@ -49,14 +50,27 @@ def fit_margin(reference: Reference, neighbours: int) -> Matcher:
         The matcher; scores lie in [-2, 2], 0 where both classes are equally near.
     """
     labels = reference.labels
-    foreground, background = reference.tokens[labels], reference.tokens[~labels]
+    return lambda tokens: margin(tokens @ reference.tokens.T, labels, neighbours)
 
-    def top_mean(tokens: np.ndarray, others: np.ndarray) -> np.ndarray:
-        similarity = tokens @ others.T
-        count = min(neighbours, similarity.shape[1])
-        return np.partition(similarity, -count, axis=1)[:, -count:].mean(axis=1)
 
-    return lambda tokens: top_mean(tokens, foreground) - top_mean(tokens, background)
+def margin(similarity: np.ndarray, labels: np.ndarray, neighbours: int) -> np.ndarray:
+    """Mean similarity to the nearest foreground patches minus that to the nearest background patches.
+
+    Args:
+        similarity: [P, R] cosines of target and reference patches.
+        labels: [R] bool, foreground.
+        neighbours: how many nearest patches of each class.
+
+    Returns:
+        [P] in [-2, 2].
+    """
+    import torch
+
+    def top_mean(part: np.ndarray) -> np.ndarray:
+        nearest = torch.topk(torch.from_numpy(part), min(neighbours, part.shape[1]), dim=1, sorted=False).values
+        return nearest.mean(dim=1).numpy()
+
+    return top_mean(similarity[:, labels]) - top_mean(similarity[:, ~labels])
 
 
 def fit_soft_knn(reference: Reference, temperature: float) -> Matcher:
@@ -69,13 +83,22 @@ def fit_soft_knn(reference: Reference, temperature: float) -> Matcher:
     Returns:
         The matcher; scores lie in [0, 1].
     """
+    return lambda tokens: soft_share(tokens @ reference.tokens.T, reference.foreground, temperature)
 
-    def score(tokens: np.ndarray) -> np.ndarray:
-        similarity = tokens @ reference.tokens.T / temperature  # [P, R]
-        weights = np.exp(similarity - similarity.max(axis=1, keepdims=True))
-        return (weights @ reference.foreground) / weights.sum(axis=1)
 
-    return score
+def soft_share(similarity: np.ndarray, foreground: np.ndarray, temperature: float) -> np.ndarray:
+    """The reference mask averaged with softmax weights of the similarity.
+
+    Args:
+        similarity: [P, R] cosines of target and reference patches.
+        foreground: [R] in [0, 1].
+        temperature: of the softmax.
+
+    Returns:
+        [P] in [0, 1].
+    """
+    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
+    return (weights @ foreground) / weights.sum(axis=1)
 
 
 def fit_ridge(reference: Reference, penalty: float) -> Matcher:
@@ -88,6 +111,11 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     Returns:
         The matcher; scores lie about in [-1, 1].
     """
+    return fit_ridges(reference, [penalty])[0]
+
+
+def fit_ridges(reference: Reference, penalties: Sequence[float]) -> list[Matcher]:
+    """`fit_ridge` at several penalties, which share the products of the tokens."""
     share = patch_shares(reference.foreground)
     rest = np.maximum(1 - share, 1e-9)  # never no background at all
     count = len(share)
@@ -101,7 +129,8 @@ def fit_ridge(reference: Reference, penalty: float) -> Matcher:
     weighted = centred * weight[:, None]
     # The products run in float32 (the judge fits one ridge a trial), the solve in float64.
     gram = (weighted.T @ centred).astype(np.float64)
-    return linear_matcher(gram, weighted.T @ (target - mean_target), mean_token, mean_target, penalty)
+    moment = weighted.T @ (target - mean_target)
+    return [linear_matcher(gram, moment, mean_token, mean_target, penalty) for penalty in penalties]
 
 
 def linear_matcher(
@@ -119,7 +148,8 @@ def linear_matcher(
     Returns:
         The matcher.
     """
-    slope = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).astype(np.float32)
+    system = gram + penalty * np.eye(len(gram))
+    slope = linalg.cho_solve(linalg.cho_factor(system, overwrite_a=True, check_finite=False), moment).astype(np.float32)
     intercept = np.float32(mean_target - mean_token @ slope)
     return lambda tokens: tokens @ slope + intercept
 

@@ -58,7 +58,7 @@ def close_run(
         name = (coco.path if isinstance(coco, CocoFile) else coco).name
         parts[name] = lambda: _write_coco(output, samples, report, coco)
     if facts is not None:
-        parts["run.json"] = lambda: _write_run_file(output, report, facts)
+        parts["run.json"] = lambda: _write_run_file(output, samples, report, facts)
     for name, write in parts.items():
         try:
             write()
@@ -107,8 +107,10 @@ def _caption(item: Item) -> str:
     return f"{name}   {item.confidence:.2f}" + ("   absent?" if item.doubtful else "")
 
 
-def _write_run_file(output: Path, report: Report, facts: dict[str, Any]) -> None:
-    """Writes what was done with what, so that it can be repeated."""
+def _write_run_file(output: Path, samples: Sequence[Sample], report: Report, facts: dict[str, Any]) -> None:
+    """Writes what was done with what, so that it can be repeated, and where each image is, for exports."""
+    places = {sample.stem: {"path": str(sample.image_path.absolute()), "page": sample.page} for sample in samples}
+    images = [{**item.plain, **places.get(item.stem, {})} for item in report.items]
     outcome = {"seconds": round(report.seconds, 3), "interrupted": report.interrupted}
-    plain = {"gpoa": __version__, **facts, **outcome, "images": [item.plain for item in report.items]}
+    plain = {"gpoa": __version__, **facts, **outcome, "images": images}
     write_atomic(output / "run.json", encode_json(plain, indent=1))

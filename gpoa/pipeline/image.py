@@ -45,7 +45,7 @@ from gpoa.segmenters.base import upscale_logits
 from gpoa.segmenters.choosing import decode_chosen, decode_masks
 from gpoa.segmenters.components import component_prompts
 from gpoa.segmenters.embedding_tokens import embedding_tokens
-from gpoa.types import PointPrompts
+from gpoa.types import PointPrompts, ScoreMap
 
 if TYPE_CHECKING:
     from gpoa.matching.prior.model import Prior
@@ -158,8 +158,8 @@ class ImagePipeline:
         fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
         if self.prior is not None:
             cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
-            layers = self.backbones.joined_layers
-            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
+            features = [one for one, _ in pairs]
+            fitted = replace(fitted, prior=fit_prior_reference(shots, features, cells, self.backbones.joined_layers))
         self._fitted, self._folder = fitted, None
         return self
 
@@ -229,19 +229,20 @@ class ImagePipeline:
         self._folder = FolderMatcher(self.fitted.reference, known, graph.folder_trust, penalty)
         return self
 
-    def initial_prompts(self, image: np.ndarray, name: str) -> PromptRecord:
+    def initial_prompts(self, image: np.ndarray, name: str, score_map: ScoreMap | None = None) -> PromptRecord:
         """From a target to its initial prompt set.
 
         Args:
             image: [H, W, 3] uint8 RGB.
             name: the image's file name.
+            score_map: of the image, where it is known already.
 
         Returns:
             The record; its status is "absent", without prompts, where nothing looks like the object.
         """
         fitted, config = self.fitted, self.config
         features = self.backbones.features(image)
-        score_map = self.prompter.score_map(image)
+        score_map = score_map or self.prompter.score_map(image)
         matches = None
         if config.matching.method == "nearest":
             matches = forward_matches(fitted.reference, features.tokens, config.matching.cycle_check)
@@ -313,7 +314,7 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """The prior's own mask, or the one among those of a fixed list of sets that the prior expects most of."""
+        """The prior's own mask, or the one that it makes together with the segmenter."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
         choose = take_prior if self.strategy == "prior" else choose_with_prior
         result, facts = choose(self.backbones, self.config, image, record, score_map)

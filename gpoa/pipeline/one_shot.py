@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gpoa.config import GpoaConfig
 from gpoa.datasets.options import NO_OPTIONS, MaskOptions
-from gpoa.datasets.shots import ImageLike
+from gpoa.datasets.shots import ImageLike, to_pixels
+from gpoa.errors import DataError
 from gpoa.features.cache import EmbeddingCache
 from gpoa.pipeline.folder import run_folder
 from gpoa.pipeline.image import ImagePipeline
 from gpoa.pipeline.prediction import Prediction
 from gpoa.pipeline.progress import Report
+from gpoa.segmenters.marks import Numbers, make_marks, mask_of_marks
 
 
 class OneShotSegmenter:
@@ -40,23 +44,42 @@ class OneShotSegmenter:
     def fit(
         self,
         references: ImageLike | Sequence[ImageLike],
-        masks: ImageLike | Sequence[ImageLike],
+        masks: ImageLike | Sequence[ImageLike] | None = None,
         options: MaskOptions = NO_OPTIONS,
+        *,
+        points: Numbers = (),
+        not_points: Numbers = (),
+        box: Numbers = (),
+        not_box: Numbers = (),
     ) -> OneShotSegmenter:
-        """Fits the matcher to the reference images and their masks.
+        """Fits the matcher to the reference images and their masks, or to one image in which the object is marked.
 
         Args:
             references: one image or k images: paths, or [H, W, 3] uint8 RGB.
-            masks: as many masks: paths, or [H, W] bool, integer or float.
+            masks: as many masks: paths, or [H, W] bool, integer or float; None where the object is marked instead.
             options: what the object is, where the masks' values do not say so.
+            points, not_points: (x, y) in pixels on the object and beside it, one or several.
+            box, not_box: (x0, y0, x1, y1) around an object, and regions that the mask leaves out, one or several.
 
         Returns:
-            The segmenter itself.
+            The segmenter itself; `pipeline.shots` holds the images and masks in use.
 
         Raises:
             ImageError, MaskError: a file cannot be used.
-            DataError: the numbers of images and masks differ.
+            DataError: the numbers of images and masks differ, or both or neither of masks and marks are given.
+            PromptError: a mark lies outside the image, or makes an empty mask.
         """
+        marks = make_marks(points, not_points, box, not_box)
+        if (marks is None) == (masks is None):
+            raise DataError("give either masks, or points or a box that mark the object in one reference image")
+        if marks is not None:
+            images = [references] if isinstance(references, (str, Path, np.ndarray)) else list(references)
+            if len(images) != 1:
+                raise DataError(f"points and boxes are for one reference image, but {len(images)} are given")
+            references = to_pixels(images[0], self.pipeline.config.reading)
+            backbones = self.pipeline.backbones
+            masks = mask_of_marks(backbones.segmenter, backbones.embedding(references), marks)
+        assert masks is not None, "made above"
         self.pipeline.fit(references, masks, options)
         return self
 

@@ -1,4 +1,4 @@
-"""One image's mask as the learned prior judges it: its own, or the best of a fixed list of prompt sets."""
+"""One image's mask with the learned prior: its own, or fused with the segmenter's."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def take_prior(
 def choose_with_prior(
     backbones: Backbones, config: GpoaConfig, image: np.ndarray, record: PromptRecord, score_map: ScoreMap
 ) -> tuple[Optimized, dict[str, Any]]:
-    """Decodes the fixed list of sets and keeps the mask that the prior expects most of.
+    """Decodes the initial set, and more of the fixed list as the budget allows, and fuses its masks with the prior.
 
     Args:
         backbones: the models in use.

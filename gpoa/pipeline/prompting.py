@@ -55,7 +55,7 @@ class Prompter:
         features = self.backbones.features(image)
         if self.prior is not None and self.fitted.prior is not None:
             cells = embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE))
-            maps = self.fitted.prior.maps(features.tokens, features.grid_size, cells, image)
+            maps = self.fitted.prior.maps(features, cells, image)
             return prior_score_map(self.prior.logits(maps))
         scores = self.fitted.matcher(features.tokens)
         return to_score_map(scores, features.grid_size, self.config.threshold, self.fitted.threshold)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from gpoa.features.cache import image_digest
 from gpoa.geometry import area_mean
 from gpoa.matching.prior.maps import COARSE, COARSE_MAPS, FINE, FINE_MAPS, MIDDLE, MIDDLE_MAPS, PriorReference
 from gpoa.matching.prior.network import PriorBatch
-from gpoa.matching.reference import make_reference
 from gpoa.pipeline.backbones import Backbones
 from gpoa.pipeline.reference import fit_prior_reference
 from gpoa.runtime.atomic import write_atomic
@@ -151,15 +150,15 @@ class PriorPairs:
         key = image_digest(image)
         features = backbones.features(image, key)
         cells = embedding_tokens(backbones.embedding(image, key), (MIDDLE, MIDDLE))
-        maps = reference.maps(features.tokens, features.grid_size, cells, image)
+        maps = reference.maps(features, cells, image)
         for name in ("coarse", "middle", "fine", "rgb"):
             self.arrays[name][place] = getattr(maps, name)
         share = np.zeros((FINE, FINE)) if pair.absent else np.clip(area_mean(mask, (FINE, FINE)), 0, 1)
         self.arrays["mask"][place] = np.round(share * 255)
 
-    def of(self, names: Sequence[str]) -> ClassPairs:
-        """The pairs of some classes, for training or validation."""
-        return ClassPairs(self, set(names))
+    def of(self, names: Sequence[str], emphasis: Mapping[str, float] | None = None) -> ClassPairs:
+        """The pairs of some classes, for training or validation; see `ClassPairs`."""
+        return ClassPairs(self, set(names), emphasis or {})
 
     def read(self, places: Sequence[int]) -> tuple[PriorBatch, Tensor]:
         """Maps and masks [B, 256, 256] of pairs."""
@@ -177,12 +176,13 @@ class ClassPairs:
     Args:
         pairs: all pairs.
         names: the classes.
+        emphasis: class -> how much more often it is drawn than one that is not named.
 
     Raises:
         DataError: none of their pairs can be used.
     """
 
-    def __init__(self, pairs: PriorPairs, names: set[str]) -> None:
+    def __init__(self, pairs: PriorPairs, names: set[str], emphasis: Mapping[str, float]) -> None:
         self.pairs = pairs
         self.places: dict[str, list[int]] = {}
         self.absent: list[int] = []
@@ -197,7 +197,7 @@ class ClassPairs:
         self.names = sorted(self.places)
         sizes = {one: sum(set_of(name) == one for name in self.names) for one in map(set_of, self.names)}
         # A set with many classes shows few kinds of pictures: each of its classes counts less.
-        weights = np.array([sizes[set_of(name)] ** -0.5 for name in self.names])
+        weights = np.array([emphasis.get(name, 1.0) * sizes[set_of(name)] ** -0.5 for name in self.names])
         self.weights = weights / weights.sum()
 
     def draw(self, count: int, absent: float, rng: np.random.Generator) -> tuple[PriorBatch, Tensor]:
@@ -228,6 +228,5 @@ def _load(sample: Sample, shots: dict[Sample, tuple[np.ndarray, np.ndarray]]) ->
 
 def _fit(backbones: Backbones, image: np.ndarray, mask: np.ndarray) -> PriorReference:
     """The labelled side of one reference."""
-    reference = make_reference([(backbones.features(image), mask)])
     cells = embedding_tokens(backbones.embedding(image), (MIDDLE, MIDDLE))
-    return fit_prior_reference([(image, mask)], reference, [cells], backbones.joined_layers)
+    return fit_prior_reference([(image, mask)], [backbones.features(image)], [cells], backbones.joined_layers)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,6 +117,7 @@ class PriorRun:
         images: of a class, at most.
         validation: share of the sets that validate.
         notes: plain values for the card: data, licences.
+        emphasis: class -> how much more often it is drawn in training.
     """
 
     def __init__(
@@ -128,11 +129,12 @@ class PriorRun:
         images: int = 4,
         validation: float = 0.15,
         notes: dict[str, Any] | None = None,
+        emphasis: Mapping[str, float] | None = None,
     ) -> None:
         self.folder, self.backbones, self.config = folder, backbones, config
         self.names = split_by_set([one.name for one in classes], validation, config.seed)
         self.pairs = PriorPairs(folder / "pairs", plan_pairs(classes, images, config.seed))
-        self.notes = dict(notes or {})
+        self.notes, self.emphasis = dict(notes or {}), dict(emphasis or {})
 
     def prepare(self) -> Iterator[int]:
         """Computes the maps that are missing; yields after each pair."""
@@ -149,7 +151,7 @@ class PriorRun:
             DataError: no pair can be used.
             ModelError: the run cannot be gone on from.
         """
-        training = self.pairs.of(self.names[0])
+        training = self.pairs.of(self.names[0], self.emphasis)
         validation = self.pairs.of(self.names[1]) if self.names[1] else None
         trainer = PriorTrainer(training, self.config)
         if resume:
@@ -180,6 +182,7 @@ class PriorRun:
             "config": asdict(self.config),
             "updates": trainer.step,
             "train_classes": self.names[0],
+            "emphasis": self.emphasis,
             "validation_classes": self.names[1],
             "validation": None if found is None else found._asdict(),
         }

@@ -1,10 +1,9 @@
-"""Choosing among masks by the prior: the expected IoU of a mask when every pixel is foreground with its own
-probability.
+"""One mask from the prior and the segmenter, and what to expect of it.
 
-With probabilities p the expected overlap of a mask m is the sum of p m and the expected union the sum of p + m - p m;
-their quotient is close to the expected IoU (the error of a ratio of means falls with the area). It needs no second
-network and a millisecond a mask. What the segmenter says of its own mask is mixed in, with weights fitted on validation
-classes.
+The prior's probability of every pixel and the probabilities of the decoder's four masks are averaged. With
+probabilities p the expected overlap of a mask m is the sum of p m and the expected union the sum of p + m - p m; their
+quotient is close to the expected IoU (the error of a ratio of means falls with the area). It needs no second network
+and a millisecond a mask.
 
 Legend: `M` masks, all in SAM's padded low-resolution frame of 256 x 256 cells.
 """
@@ -20,6 +19,8 @@ from gpoa.matching.candidates import to_mask_prompt
 from gpoa.search.strategies import Optimized, Trial, fingerprint, keep_first
 from gpoa.types import DENSE_OUTPUT, MaskPrediction, PointPrompts, ScoreMap, Size
 
+OUTPUTS = 4
+"""Masks of a decoder call."""
 DecodeAll = Callable[[Sequence[PointPrompts]], MaskPrediction]
 """B prompt sets of one image -> all four masks of each."""
 
@@ -54,29 +55,12 @@ class Posterior:
         return shared / np.maximum(self.probability.sum() + area - shared, 1e-6)
 
 
-@dataclass(frozen=True)
-class JudgeWeights:
-    """How the expected IoU and SAM's own estimate make a score, which is an estimate of the true IoU.
-
-    Args:
-        constant: added.
-        expected: weight of the expected IoU.
-        sam: weight of SAM's predicted IoU, clipped to [0, 1].
-        stability: weight of SAM's stability score.
-        prior: added to the prior's own mask, which is at an advantage where the prior judges itself.
-    """
-
-    constant: float = 0.0
-    expected: float = 1.0
-    sam: float = 0.0
-    stability: float = 0.0
-    prior: float = 0.0
-
-
-WEIGHTS = JudgeWeights(constant=0.1, expected=0.88)
-"""Fitted on validation classes, where what SAM says of its masks added nothing (checkpoints/prior.md)."""
-MARGIN = 0.045
-"""The start is left only for a score that is higher by more than this; chosen on validation classes."""
+CONSTANT, WEIGHT = 0.1, 0.88
+"""An expected IoU under the prior as an estimate of the true one; what SAM says of its own masks added nothing."""
+FUSED_CONSTANT, FUSED_WEIGHT = 0.026, 0.941
+"""The same for the fused mask under its own probabilities. All fitted on validation classes (checkpoints/prior.md)."""
+MARGIN = 0.1
+"""The fused mask is left only for a score that is higher by more than this; chosen on validation classes."""
 
 
 def prompt_sets(
@@ -107,10 +91,9 @@ def choose_by_posterior(
     score_map: ScoreMap,
     original_size: Size,
     budget: int,
-    weights: JudgeWeights = WEIGHTS,
     margin: float = MARGIN,
 ) -> Optimized:
-    """Decodes prompt sets and keeps the mask with the highest score; the prior's own mask takes part.
+    """Decodes prompt sets and fuses the initial set's masks with the prior.
 
     Args:
         sets: (name, prompts), the initial set first.
@@ -118,11 +101,10 @@ def choose_by_posterior(
         score_map: log odds of the same image.
         original_size: (H, W).
         budget: decoder calls.
-        weights: how scores are made.
-        margin: the start is left only for a score that is higher by more than this.
+        margin: the fused mask is left only for another one whose score is higher by more than this.
 
     Returns:
-        The best trial and all trials, one a mask; the first is the start.
+        The best trial and all trials: the four masks of each set, the start first, then the prior's own and the fused.
     """
     posterior = Posterior.of(score_map, original_size)
     trials: list[Trial] = []
@@ -133,40 +115,59 @@ def choose_by_posterior(
         if prompts.is_empty or fingerprint(prompts) in seen:
             continue
         seen.add(fingerprint(prompts))
-        trials += _judged(name, prompts, decode([prompts]), posterior, weights)
-    own = prior_itself(trials[0].prompts, score_map, original_size, weights)
-    best = max([*trials, own], key=lambda trial: trial.score)
-    return Optimized(best if best.score > trials[0].score + margin else trials[0], [*trials, own])
+        trials += _judged(name, prompts, decode([prompts]), posterior)
+    fused = _fused(trials[:OUTPUTS], posterior)
+    trials.append(prior_itself(trials[0].prompts, score_map, original_size))
+    best = max(trials, key=lambda trial: trial.score)
+    ours = _score(posterior, fused.logits)  # on the scale of the others
+    return Optimized(best if best.score > ours + margin else fused, [*trials, fused])
 
 
-def prior_itself(
-    start: PointPrompts, score_map: ScoreMap, original_size: Size, weights: JudgeWeights = WEIGHTS
-) -> Trial:
+def prior_itself(start: PointPrompts, score_map: ScoreMap, original_size: Size) -> Trial:
     """The prior's own mask, which no decoder made, as a trial.
 
     Args:
         start: the initial set, whose points are kept for the picture.
         score_map: log odds.
         original_size: (H, W).
-        weights: how scores are made.
     """
     logits = to_mask_prompt(score_map, original_size, 1.0)
-    mean = float(Posterior.of(score_map, original_size).expected_iou(logits[None] > 0)[0])
-    score = float(np.clip(weights.constant + weights.expected * mean + weights.prior, 0, 1))
-    return Trial("prior", replace(start, mask_prompt=logits, mask_output=DENSE_OUTPUT), logits, mean, score)
+    posterior = Posterior.of(score_map, original_size)
+    return _dense_trial("prior", start, logits, _score(posterior, logits))
 
 
-def _judged(
-    name: str, prompts: PointPrompts, prediction: MaskPrediction, posterior: Posterior, weights: JudgeWeights
-) -> list[Trial]:
+def _fused(masks: Sequence[Trial], posterior: Posterior) -> Trial:
+    """The mean of the prior's probability and of the mean probability that the decoder's masks give.
+
+    The prior knows what is the object, the segmenter where its border runs. The mean beats both, and any choice between
+    them that was tried (scripts/RESULTS.md).
+    """
+    decoded = np.mean([1 / (1 + np.exp(-trial.logits)) for trial in masks], axis=0)
+    mean = (posterior.probability + decoded) / 2
+    logits = np.log(np.clip(mean, 1e-6, 1) / np.clip(1 - mean, 1e-6, 1)).astype(np.float16).astype(np.float32)
+    expected = Posterior(mean.astype(np.float32)).expected_iou(logits[None] > 0)[0]
+    score = float(np.clip(FUSED_CONSTANT + FUSED_WEIGHT * expected, 0, 1))
+    return _dense_trial("fused", masks[0].prompts, logits, score)
+
+
+def _dense_trial(name: str, start: PointPrompts, logits: np.ndarray, score: float) -> Trial:
+    """A mask that no decoder made: it is its own dense prompt."""
+    return Trial(name, replace(start, mask_prompt=logits, mask_output=DENSE_OUTPUT), logits, score, score)
+
+
+def _score(posterior: Posterior, logits: np.ndarray) -> float:
+    """The estimate of a mask's true IoU."""
+    return float(np.clip(CONSTANT + WEIGHT * posterior.expected_iou(logits[None] > 0)[0], 0, 1))
+
+
+def _judged(name: str, prompts: PointPrompts, prediction: MaskPrediction, posterior: Posterior) -> list[Trial]:
     """One trial for each of the decoder's masks of a set."""
-    logits, own = prediction.low_res_logits[0], prediction.iou_predictions[0]
-    expected = posterior.expected_iou(logits > 0)
     trials = []
-    for output, (one, iou, mean) in enumerate(zip(logits, own, expected, strict=True)):
-        inner, outer = (one > 1).sum(), max(int((one > -1).sum()), 1)
-        score = weights.constant + weights.expected * mean + weights.sam * np.clip(iou, 0, 1)
-        score = float(np.clip(score + weights.stability * inner / outer, 0, 1))
+    for output, (logits, iou) in enumerate(
+        zip(prediction.low_res_logits[0], prediction.iou_predictions[0], strict=True)
+    ):
         named = name if output == 0 else f"{name}, output {output}"
-        trials.append(Trial(named, replace(prompts, mask_output=output), one, float(iou), score))
+        trials.append(
+            Trial(named, replace(prompts, mask_output=output), logits, float(iou), _score(posterior, logits))
+        )
     return trials

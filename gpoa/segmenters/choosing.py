@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,10 +24,12 @@ def decode_chosen(segmenter: Segmenter, embedding: ImageEmbedding, sets: Sequenc
         low_res_logits [B, 1, 256, 256] and iou_predictions [B, 1]; 1 for a mask prompt that is the mask itself.
     """
     asked = [prompts for prompts in sets if prompts.mask_output != DENSE_OUTPUT]
-    prediction = segmenter.decode(embedding, asked, all_outputs=any(prompts.mask_output for prompts in asked))
     logits = np.empty((len(sets), 1, LOW_RES_SIDE, LOW_RES_SIDE), dtype=np.float32)
     scores = np.ones((len(sets), 1), dtype=np.float32)
-    answers = zip(prediction.low_res_logits, prediction.iou_predictions, strict=True)
+    answers: Iterator[tuple[np.ndarray, np.ndarray]] = iter(())
+    if asked:
+        prediction = segmenter.decode(embedding, asked, all_outputs=any(prompts.mask_output for prompts in asked))
+        answers = zip(prediction.low_res_logits, prediction.iou_predictions, strict=True)
     for place, prompts in enumerate(sets):
         if prompts.mask_output == DENSE_OUTPUT:
             logits[place, 0] = prompts.mask_prompt

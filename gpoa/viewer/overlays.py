@@ -19,6 +19,9 @@ CONTOUR_COLOR = (240, 228, 66)
 POSITIVE_COLOR = (0, 158, 115)
 NEGATIVE_COLOR = (213, 94, 0)
 BOX_COLOR = (204, 121, 167)
+CLASS_COLORS = (
+    MASK_COLOR, (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178),
+)  # fmt: skip
 MASK_OPACITY = 0.4
 OBJECT_OPACITY = 0.3
 LONGEST_SIDE = 1024
@@ -36,7 +39,7 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray | None = None, prompts: Poi
 
     Args:
         image: [H, W, 3] uint8 RGB.
-        mask: [H, W] bool, tinted and outlined.
+        mask: [H, W] bool, tinted and outlined; or [H, W] uint8 numbers of classes, each in its own colour.
         prompts: positives as discs, negatives as crosses, the box as a frame.
 
     Returns:
@@ -47,8 +50,9 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray | None = None, prompts: Poi
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) if scale < 1 else Image.fromarray(image)
     if mask is not None:
-        small = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
-        picture = _tint(picture, np.asarray(small) > 127)
+        for number in np.unique(mask[mask > 0]).tolist():
+            small = Image.fromarray((mask == number).astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+            picture = _tint(picture, np.asarray(small) > 127, class_color(int(number)))
     if prompts is not None:
         _draw_prompts(picture, prompts, size[0] / width, size[1] / height)
     return picture
@@ -104,12 +108,19 @@ def _is_edge(labels: np.ndarray) -> np.ndarray:
     return edge
 
 
-def _tint(picture: Image.Image, mask: np.ndarray) -> Image.Image:
-    """Blends the mask's colour in and draws its inner contour."""
+def class_color(number: int) -> tuple[int, int, int]:
+    """The colour (red, green, blue) of a class from 1, or of the only mask; after seven classes darker ones follow."""
+    cycle, place = divmod(number - 1, len(CLASS_COLORS))
+    red, green, blue = CLASS_COLORS[place]
+    return (red >> cycle, green >> cycle, blue >> cycle) if cycle else (red, green, blue)
+
+
+def _tint(picture: Image.Image, mask: np.ndarray, color: tuple[int, int, int]) -> Image.Image:
+    """Blends a mask's colour in and draws its inner contour."""
     from scipy import ndimage
 
     pixels = np.asarray(picture, dtype=np.float32).copy()
-    pixels[mask] += MASK_OPACITY * (np.array(MASK_COLOR, dtype=np.float32) - pixels[mask])
+    pixels[mask] += MASK_OPACITY * (np.array(color, dtype=np.float32) - pixels[mask])
     thickness = max(1, round(max(mask.shape) / 400))
     contour = mask & ~ndimage.binary_erosion(mask, iterations=thickness, border_value=1)
     pixels[contour] = CONTOUR_COLOR

@@ -97,8 +97,8 @@ def test_help_of_run_is_a_dozen_options_and_names_the_way_to_the_rest(capsys: py
     shown = _help("run", "-h", capsys)
     options = [line.split()[0] for line in shown.splitlines() if line.startswith("  --")]
     assert options == [
-        "--reference", "--mask", "--targets", "--output", "--strategy", "--budget", "--processes", "--devices",
-        "--coco", "--trace", "--recursive", "--json", "--config",
+        "--reference", "--targets", "--output", "--mask", "--points", "--box", "--strategy", "--budget",
+        "--processes", "--devices", "--coco", "--trace", "--recursive", "--json", "--config",
     ]  # fmt: skip
     assert "options: gpoa run --help-all" in shown and "(required)" in shown and len(shown.splitlines()) < 60
     assert not set(shown) & set("─│╭╰")

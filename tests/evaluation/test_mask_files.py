@@ -115,7 +115,7 @@ def test_our_own_coco_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ("text", "match"),
     [
         ("{", "not a COCO file"),
-        ("[]", "not a COCO file"),
+        ("[]", "names no image"),  # a list is of Label Studio
         ('{"images": []}', "'annotations' is missing"),
         ('{"images": [], "annotations": []}', "names no image"),
         ('{"images": [{"id": 1, "file_name": "a", "height": -4, "width": 6}], "annotations": []}', "below 1"),

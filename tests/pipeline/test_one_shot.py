@@ -36,3 +36,20 @@ def test_fit_predict_and_folder_agree(segmenter: OneShotSegmenter, tmp_path: Pat
 def test_a_reference_comes_first(segmenter: OneShotSegmenter) -> None:
     with pytest.raises(DataError, match=r"call fit\(reference, mask\) first"):
         segmenter.predict(next((DATA / "target_image").iterdir()))
+
+
+def test_points_stand_for_the_mask(segmenter: OneShotSegmenter) -> None:
+    reference = next((DATA / "reference_image").iterdir())
+    segmenter.fit(reference, points=[(467, 147), (134, 158)])
+    ((image, mask),) = segmenter.pipeline.shots
+    assert mask.shape == image.shape[:2] and mask[147, 467] and mask[158, 134] and not mask[10, 10]
+
+
+def test_a_mask_or_points_but_not_both(segmenter: OneShotSegmenter) -> None:
+    reference, mask = (next((DATA / name).iterdir()) for name in ("reference_image", "reference_mask"))
+    with pytest.raises(DataError, match="either masks, or points or a box"):
+        segmenter.fit(reference)
+    with pytest.raises(DataError, match="either masks, or points or a box"):
+        segmenter.fit(reference, mask, points=(467, 147))
+    with pytest.raises(DataError, match="for one reference image, but 2 are given"):
+        segmenter.fit([reference, reference], points=(467, 147))

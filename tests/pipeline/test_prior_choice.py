@@ -44,7 +44,8 @@ def test_the_default_is_one_decoder_call() -> None:
     assert pipeline.strategy == "posterior"
     prediction = pipeline.predict(image)
     assert prediction.optimized.provenance["decoder_calls"] == 1 and _iou(prediction.mask, truth) > 0.85
-    assert prediction.search is not None and len(prediction.search.trials) == 4 + 1  # SAM's four and the prior's own
+    assert prediction.search is not None
+    assert len(prediction.search.trials) == 4 + 2  # SAM's four, the prior's own and the fused
     assert 0 < prediction.confidence <= 1
 
 

@@ -79,6 +79,13 @@ def test_pairs_are_computed_once_and_belong_together(classes: list[LabelledClass
         PriorPairs(tmp_path / "pairs", plan[:3])
 
 
+def test_classes_drawn_more_often(classes: list[LabelledClass], tmp_path: Path) -> None:
+    pairs = PriorPairs(tmp_path / "pairs", plan_pairs(classes[:2], 2, seed=0))
+    pairs.arrays["done"][:] = 1
+    both = pairs.of(["a/red", "b/green"], {"b/green": 3.0})
+    assert dict(zip(both.names, both.weights, strict=True)) == pytest.approx({"a/red": 0.25, "b/green": 0.75})
+
+
 def test_an_unusable_image_is_passed_over(classes: list[LabelledClass], tmp_path: Path, caplog) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
@@ -105,11 +112,14 @@ def test_a_run_from_the_command_line(data: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(gpoa.pipeline.image, "Backbones", FakeBackbones)
     command = ["train", "prior", "--data", str(data), "--output", str(tmp_path / "run"), "--validation", "0.34"]
     command += ["--train.updates", "2", "--train.batch", "2", "--train.save-every", "1", "--images", "2"]
-    assert main(command) == 0
+    assert main([*command, "--emphasis", "2", "1"]) == 2
+    assert "--emphasis: 1 numbers above 0 are needed" in capsys.readouterr().err
+    assert main([*command, "--emphasis", "2"]) == 0
     out = capsys.readouterr().out
     assert str(tmp_path / "run" / "prior.pt") in out
     card = load_prior(tmp_path / "run" / "prior.pt").card
-    assert card.training["updates"] == 2 and len(card.training["train_classes"]) == 2
+    assert set(card.training["emphasis"].values()) == {2.0} and card.training["updates"] == 2
+    assert len(card.training["train_classes"]) == 2
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == 2 and "eval/iou" in lines[0]
     prior = str(tmp_path / "run" / "prior.pt")

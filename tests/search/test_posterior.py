@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gpoa.search.posterior import JudgeWeights, Posterior, choose_by_posterior, prompt_sets
+from gpoa.search.posterior import FUSED_CONSTANT, FUSED_WEIGHT, Posterior, choose_by_posterior, prompt_sets
 from gpoa.types import DENSE_OUTPUT, MaskPrediction, PointPrompts, ScoreMap
 
 SIZE = (256, 256)
@@ -58,25 +59,43 @@ def _decode(right: str):
     return decode, calls
 
 
-def test_keeps_the_mask_that_is_expected_to_fit() -> None:
+def test_leaves_the_fused_mask_for_one_of_which_much_more_is_expected() -> None:
     decode, calls = _decode("points")
     dense = np.full((256, 256), -20.0, dtype=np.float32)
-    weights = JudgeWeights(prior=-0.5)  # the prior, which is right here, holds back
-    result = choose_by_posterior(
-        prompt_sets(_start(dense), _score_map(), SIZE, 1.5), decode, _score_map(), SIZE, 2, weights
-    )
-    assert result.best.name == "points only, output 2" and result.best.prompts.mask_output == 2
-    assert len(calls) == 2 and len(result.trials) == 2 * 4 + 1 and result.trials[0].name == "start"
-    assert result.best.score == pytest.approx(1.0, abs=1e-3)
-
-
-def test_the_prior_itself_takes_part() -> None:
-    sets = [("start", _start(None))]
-    result = choose_by_posterior(iter(sets), lambda s: _wrong(), _score_map(), SIZE, 1)
-    assert result.best.name == "prior" and result.best.prompts.mask_output == DENSE_OUTPUT
+    score_map = _score_map()
+    assert score_map.detail is not None
+    unsure = replace(score_map, detail=score_map.detail / 12 - 0.5)  # p .62 inside, .18 outside
+    result = choose_by_posterior(prompt_sets(_start(dense), unsure, SIZE, 1.5), decode, unsure, SIZE, 2, margin=-1.0)
+    assert result.best.name in ("points only, output 2", "prior")  # both are the square
     assert (result.best.logits > 0).sum() == 64 * 64
-    timid = choose_by_posterior(iter(sets), lambda s: _wrong(), _score_map(), SIZE, 1, JudgeWeights(prior=-2.0))
-    assert timid.best.name != "prior"
+    assert len(calls) == 2 and len(result.trials) == 2 * 4 + 2 and result.trials[0].name == "start"
+    assert [trial.name for trial in result.trials[-2:]] == ["prior", "fused"]
+
+
+def test_fused_by_hand() -> None:
+    """Certain prior, four equal masks of probability 1/4 inside: (1 + 1/4) / 2 = .625 inside, next to nothing outside.
+
+    The expected IoU of the square is .625, and the score an estimate made of it.
+    """
+    logits = np.full((1, 4, 256, 256), -30.0, dtype=np.float32)
+    logits[0, :, 64:128, 64:128] = -np.log(3.0)
+    answer = MaskPrediction(logits, np.zeros((1, 4), dtype=np.float32))
+    best = choose_by_posterior(iter([("start", _start(None))]), lambda s: answer, _score_map(), SIZE, 1).best
+    assert best.name == "fused" and best.prompts.mask_output == DENSE_OUTPUT
+    assert (best.logits > 0).sum() == 64 * 64
+    assert best.logits[70, 70] == pytest.approx(np.log(0.625 / 0.375), abs=2e-3)
+    assert best.score == pytest.approx(FUSED_CONSTANT + FUSED_WEIGHT * 0.625, abs=2e-3)
+    np.testing.assert_array_equal(best.prompts.mask_prompt, best.logits)  # what a prompt file keeps is the mask
+
+
+def test_one_confident_mask_is_outvoted_by_the_prior_and_the_other_masks() -> None:
+    """The decoder's single mask takes the whole image for the object, its others and the prior the square."""
+    logits = np.full((1, 4, 256, 256), -9.0, dtype=np.float32)
+    logits[0, 1:, 64:128, 64:128] = 9.0
+    logits[0, 0] = 9.0
+    answer = MaskPrediction(logits, np.ones((1, 4), dtype=np.float32))
+    best = choose_by_posterior(iter([("start", _start(None))]), lambda s: answer, _score_map(), SIZE, 1).best
+    assert (best.logits > 0).sum() == 64 * 64
 
 
 def _wrong() -> MaskPrediction:
@@ -89,7 +108,7 @@ def test_budget_and_empty_sets() -> None:
     assert len(calls) == 3 and all(not one.is_empty for one in calls)
 
 
-def test_margin_protects_the_start() -> None:
+def test_margin_protects_the_fused_mask() -> None:
     decode, _ = _decode("points")
     sets = prompt_sets(_start(None), _score_map(), SIZE, 1.5)
-    assert choose_by_posterior(sets, decode, _score_map(), SIZE, 4, margin=1.5).best.name == "start"
+    assert choose_by_posterior(sets, decode, _score_map(), SIZE, 4, margin=1.5).best.name == "fused"

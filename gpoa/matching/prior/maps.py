@@ -17,13 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpoa.geometry import area_mean, resample
-from gpoa.matching.classifier import Matcher, fit_ridge
+from gpoa.matching.classifier import Matcher, fit_ridge, fit_ridges, margin, soft_share
 from gpoa.matching.prior.pixels import PixelClassifier, filter_responses, fit_pixels, normalised, to_square
 from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import otsu_threshold, reference_threshold
-from gpoa.types import Size
+from gpoa.types import PatchFeatures, Size
 
 COARSE, MIDDLE, FINE = 32, 64, 256
+EARLY = 3
+"""How many early layers are read, where the feature model gives them."""
 PENALTIES = (5.0, 30.0, 200.0)
 LAYER_PENALTY, SEGMENTER_PENALTY = 15.0, 10.0
 AFFINITY_TEMPERATURE, LOCAL_TEMPERATURE = 0.07, 0.05
@@ -56,6 +58,12 @@ COARSE_MAPS = (
     "threshold_gap",
     "spread",
     "best_match",
+    "ridge_early_1",
+    "ridge_early_2",
+    "ridge_early_3",
+    "margin_early_1",
+    "margin_early_2",
+    "margin_early_3",
 )
 MIDDLE_MAPS = ("segmenter_ridge", "segmenter_foreground", "segmenter_background", "ridge_averaged", "edge")
 FINE_MAPS = ("pixels_normalised", "pixels_absolute")
@@ -66,7 +74,7 @@ class PriorMaps:
     """What the network sees of one target.
 
     Args:
-        coarse: [len(COARSE_MAPS), 32, 32] float32.
+        coarse: [len(COARSE_MAPS), 32, 32] float32; zeros in the maps of early layers where those are not known.
         middle: [len(MIDDLE_MAPS), 64, 64] float32; zeros where the segmenter's embedding is not known.
         fine: [len(FINE_MAPS), 256, 256] float32.
         rgb: [3, 256, 256] uint8.
@@ -87,6 +95,7 @@ class PriorReference:
         segmenter: labelled cells of the segmenter's embedding at 64 x 64 a shot, or None.
         squares: [256, 256, 3] uint8 of each shot (`pixels.to_square`).
         masks: [256, 256] float32 in [0, 1] of each shot.
+        early: [EARLY, R, W] float32 tokens of the labelled patches in earlier layers, unit length, or None.
     """
 
     def __init__(
@@ -96,15 +105,20 @@ class PriorReference:
         segmenter: Reference | None,
         squares: Sequence[np.ndarray],
         masks: Sequence[np.ndarray],
+        early: np.ndarray | None = None,
     ) -> None:
         self.reference, self.layers, self.segmenter = reference, layers, segmenter
+        self.early = [] if early is None else [Reference(one, reference.foreground) for one in early]
         labels = reference.labels
         self.area = float(np.mean([mask.mean() for mask in masks]))
         first, last = self._halves(reference.tokens)
         self._scored = [
-            *((_with_threshold(fit_ridge(reference, penalty), reference.tokens, labels)) for penalty in PENALTIES),
+            *(_with_threshold(one, reference.tokens, labels) for one in fit_ridges(reference, PENALTIES)),
             _with_threshold(fit_ridge(Reference(first, reference.foreground), LAYER_PENALTY), first, labels),
             _with_threshold(fit_ridge(Reference(last, reference.foreground), LAYER_PENALTY), last, labels),
+        ]
+        self._scored_early = [
+            _with_threshold(fit_ridge(one, LAYER_PENALTY), one.tokens, labels) for one in self.early
         ]
         self._means = [_unit(reference.tokens[labels].mean(axis=0)), _unit(reference.tokens[~labels].mean(axis=0))]
         if segmenter is not None:
@@ -118,18 +132,17 @@ class PriorReference:
             _pixels_with_threshold(responses, masks),
         ]
 
-    def maps(self, tokens: np.ndarray, grid_size: Size, cells: np.ndarray | None, image: np.ndarray) -> PriorMaps:
+    def maps(self, features: PatchFeatures, cells: np.ndarray | None, image: np.ndarray) -> PriorMaps:
         """The maps of one target.
 
         Args:
-            tokens: [P, D] float32 patch tokens of the target, unit length.
-            grid_size: (rows, columns) of the patches.
+            features: the target's patch tokens.
             cells: [4096, C] float32 the segmenter's embedding on 64 x 64 cells, unit length, or None.
             image: [H, W, 3] uint8 RGB.
         """
         square = to_square(image)
         middle = np.zeros((len(MIDDLE_MAPS), MIDDLE, MIDDLE), dtype=np.float32)
-        coarse, ridge = self._coarse(tokens, grid_size)
+        coarse, ridge = self._coarse(features)
         if cells is not None and self.segmenter is not None:
             middle = self._middle(cells, ridge)
             coarse[COARSE_MAPS.index("segmenter_ridge")] = area_mean(middle[0], (COARSE, COARSE))
@@ -140,8 +153,9 @@ class PriorReference:
         width = tokens.shape[1] // self.layers
         return _unit_rows(tokens[:, :width]), _unit_rows(tokens[:, -width:])
 
-    def _coarse(self, tokens: np.ndarray, grid_size: Size) -> tuple[np.ndarray, np.ndarray]:
+    def _coarse(self, features: PatchFeatures) -> tuple[np.ndarray, np.ndarray]:
         """([maps, 32, 32], the standardised ridge map [rows, columns] on the patch grid)."""
+        tokens, grid_size = features.tokens, features.grid_size
         first, last = self._halves(tokens)
         inputs = (tokens, tokens, tokens, first, last)
         raw = [matcher(one) for (matcher, _), one in zip(self._scored, inputs, strict=True)]
@@ -150,9 +164,9 @@ class PriorReference:
         labels = self.reference.labels
         parts += [
             _standardised(values, 0.0)
-            for values in (_margin(to_reference, labels, 1), _margin(to_reference, labels, 5))
+            for values in (margin(to_reference, labels, 1), margin(to_reference, labels, 5))
         ]
-        parts += [4 * _soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
+        parts += [4 * soft_share(to_reference, self.reference.foreground, t) - 2 for t in (0.05, 0.1)]
         parts.append(2 * raw[1])
         best = [to_reference[:, labels].max(axis=1), to_reference[:, ~labels].max(axis=1)]
         parts += [4 * (tokens @ mean - 0.3) for mean in self._means]
@@ -168,11 +182,22 @@ class PriorReference:
             4 * strongest - 2,
         )
         parts += [np.full(len(tokens), fact, dtype=np.float32) for fact in facts]
+        parts += self._of_early_layers(features)
         stacked = np.stack(parts).reshape(len(parts), *grid_size).astype(np.float32)
         ridge = stacked[1]
         if grid_size != (COARSE, COARSE):
             stacked = np.stack([resample(one, (COARSE, COARSE)) for one in stacked])
         return np.clip(stacked, -LIMIT, LIMIT), ridge
+
+    def _of_early_layers(self, features: PatchFeatures) -> list[np.ndarray]:
+        """Ridge and margin of each early layer, zeros where target or reference has none."""
+        if features.early is None or not self.early:
+            return [np.zeros(len(features.tokens), dtype=np.float32)] * (2 * EARLY)
+        ridges, margins = [], []
+        for tokens, own, (matcher, threshold) in zip(features.early, self.early, self._scored_early, strict=True):
+            ridges.append(_standardised(matcher(tokens), threshold))
+            margins.append(_standardised(margin(tokens @ own.tokens.T, own.labels, 5), 0.0))
+        return ridges + margins
 
     def _averaged(self, tokens: np.ndarray, ridge: np.ndarray, grid_size: Size) -> list[np.ndarray]:
         """The ridge map averaged along the target's own affinities, and how typical and how repeated patches are."""
@@ -238,22 +263,6 @@ def _standardised(values: np.ndarray, own: float) -> np.ndarray:
     own."""
     threshold = OTSU_SHARE * otsu_threshold(values) + (1 - OTSU_SHARE) * own
     return ((values - threshold) / max(float(values.std()), 1e-6)).astype(np.float32)
-
-
-def _margin(similarity: np.ndarray, labels: np.ndarray, neighbours: int) -> np.ndarray:
-    """[P] mean similarity to the nearest foreground patches minus that to the nearest background patches."""
-
-    def top_mean(part: np.ndarray) -> np.ndarray:
-        count = min(neighbours, part.shape[1])
-        return np.partition(part, -count, axis=1)[:, -count:].mean(axis=1)
-
-    return top_mean(similarity[:, labels]) - top_mean(similarity[:, ~labels])
-
-
-def _soft_share(similarity: np.ndarray, foreground: np.ndarray, temperature: float) -> np.ndarray:
-    """[P] the reference mask averaged with softmax weights of the similarity."""
-    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
-    return (weights @ foreground) / weights.sum(axis=1)
 
 
 def _along_neighbours(grid: np.ndarray, values: np.ndarray, reach: int = 2) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 from gpoa.matching.prior.maps import COARSE_MAPS, FINE_MAPS, MIDDLE_MAPS, PriorReference
 from gpoa.matching.prior.pixels import to_square
 from gpoa.matching.reference import Reference
+from gpoa.types import PatchFeatures
 
 GRID = (8, 8)
 
@@ -36,18 +37,26 @@ def _scene() -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
+def _features(image: np.ndarray, width: int, early: bool = True) -> PatchFeatures:
+    """Tokens of a feature model and, if asked for, of its early layers."""
+    layers = np.stack([_tokens(image, 6, GRID, seed) for seed in (1, 2, 3)]) if early else None
+    return PatchFeatures(_tokens(image, width, GRID), GRID, 8, (64, 64), (64, 64), layers)
+
+
 def _reference(width: int, segmenter: bool = True) -> PriorReference:
     image, mask = _scene()
     shares = mask.reshape(8, 8, 8, 8).mean(axis=(1, 3)).reshape(-1).astype(np.float32)
     fine = np.kron(mask.astype(np.float32), np.ones((4, 4), dtype=np.float32))
     cells = Reference(_tokens(image, 16, (64, 64)), mask.astype(np.float32).reshape(-1)) if segmenter else None
-    return PriorReference(Reference(_tokens(image, width, GRID), shares), 2, cells, [to_square(image)], [fine])
+    features = _features(image, width)
+    labelled = Reference(features.tokens, shares)
+    return PriorReference(labelled, 2, cells, [to_square(image)], [fine], features.early)
 
 
 @pytest.mark.parametrize("width", [8, 20])
 def test_shapes_and_ranges_for_any_width(width: int) -> None:
     image, _ = _scene()
-    maps = _reference(width).maps(_tokens(image, width, GRID), GRID, _tokens(image, 16, (64, 64)), image)
+    maps = _reference(width).maps(_features(image, width), _tokens(image, 16, (64, 64)), image)
     assert maps.coarse.shape == (len(COARSE_MAPS), 32, 32) and maps.middle.shape == (len(MIDDLE_MAPS), 64, 64)
     assert maps.fine.shape == (len(FINE_MAPS), 256, 256) and maps.rgb.shape == (3, 256, 256)
     assert all(np.isfinite(one).all() and np.abs(one).max() <= 6 for one in (maps.coarse, maps.middle, maps.fine))
@@ -55,9 +64,9 @@ def test_shapes_and_ranges_for_any_width(width: int) -> None:
 
 def test_the_object_stands_out_in_every_scored_map() -> None:
     image, mask = _scene()
-    maps = _reference(8).maps(_tokens(image, 8, GRID), GRID, _tokens(image, 16, (64, 64)), image)
+    maps = _reference(8).maps(_features(image, 8), _tokens(image, 16, (64, 64)), image)
     inside = mask.reshape(32, 2, 32, 2).mean(axis=(1, 3)) == 1
-    for name in COARSE_MAPS[:9]:
+    for name in (*COARSE_MAPS[:9], *COARSE_MAPS[-6:]):
         values = maps.coarse[COARSE_MAPS.index(name)]
         assert values[inside].mean() > values[~inside].mean() + 0.5, name
     assert maps.fine[:, np.kron(mask, np.ones((4, 4))) > 0].mean() > maps.fine.mean()
@@ -65,15 +74,25 @@ def test_the_object_stands_out_in_every_scored_map() -> None:
 
 def test_without_the_segmenter_its_maps_are_zero() -> None:
     image, _ = _scene()
-    maps = _reference(8, segmenter=False).maps(_tokens(image, 8, GRID), GRID, None, image)
+    maps = _reference(8, segmenter=False).maps(_features(image, 8), None, image)
     assert not maps.middle.any() and not maps.coarse[COARSE_MAPS.index("segmenter_ridge")].any()
+
+
+def test_without_early_layers_their_maps_are_zero_and_the_others_as_before() -> None:
+    image, _ = _scene()
+    cells = _tokens(image, 16, (64, 64))
+    reference = _reference(8)
+    without, known = (reference.maps(_features(image, 8, early), cells, image).coarse for early in (False, True))
+    early = [place for place, name in enumerate(COARSE_MAPS) if "_early_" in name]
+    assert not without[early].any() and known[early].any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(np.delete(without, early, axis=0), np.delete(known, early, axis=0))
 
 
 def test_a_mirrored_target_gives_mirrored_maps() -> None:
     image, _ = _scene()
     reference = _reference(8)
-    straight = reference.maps(_tokens(image, 8, GRID), GRID, _tokens(image, 16, (64, 64)), image)
+    straight = reference.maps(_features(image, 8), _tokens(image, 16, (64, 64)), image)
     flipped = np.ascontiguousarray(image[:, ::-1])
-    mirrored = reference.maps(_tokens(flipped, 8, GRID), GRID, _tokens(flipped, 16, (64, 64)), flipped)
+    mirrored = reference.maps(_features(flipped, 8), _tokens(flipped, 16, (64, 64)), flipped)
     for name, level in (("coarse", 1e-3), ("middle", 1e-3), ("fine", 0.05)):
         assert np.abs(getattr(straight, name)[..., ::-1] - getattr(mirrored, name)).max() < level, name

@@ -1,0 +1,1 @@
+"""The masks of a run in the forms that other programs read; `registry` lists them."""
