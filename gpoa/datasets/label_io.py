@@ -42,11 +42,11 @@ def load_labelled(
     """
     pixels = to_pixels(image, reading)
     size = (pixels.shape[0], pixels.shape[1])
+    values: np.ndarray | None
     if isinstance(mask, np.ndarray):
         found, values = foreground_of_array(mask, size, options), mask.reshape(size)
     else:
-        found = read_foreground(mask, size, options=options)
-        values = mask_values(mask) if len(found.ids) > 1 else found.mask
+        found, values = read_foreground(mask, size, options=options), mask_values(mask)
     if values is None or len(found.ids) < 2:
         values = found.mask
     return pixels, objects_of(np.where(found.mask, values, 0))
