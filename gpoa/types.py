@@ -60,8 +60,6 @@ class PatchFeatures:
         patch_size: side of a patch in model-input pixels.
         input_size: (H, W) of the image as the model saw it.
         original_size: (H, W) of the image as the user gave it.
-        early: [E, P, W] float32 tokens of E earlier layers, every row of unit length, which only the prior reads; None
-            where the model gives none.
     """
 
     tokens: np.ndarray
@@ -69,7 +67,6 @@ class PatchFeatures:
     patch_size: int
     input_size: Size
     original_size: Size
-    early: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

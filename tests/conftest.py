@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 _WHY_NOT: dict[str, str] = {}
-_LOUD = {"weights": "REAL WEIGHTS NOT TESTED", "browser": "REPORT NOT LOOKED AT IN A BROWSER"}
+_LOUD = {"weights": "REAL WEIGHTS NOT TESTED", "browser": "PAGES NOT LOOKED AT IN A BROWSER"}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

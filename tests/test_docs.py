@@ -10,6 +10,7 @@ import yaml
 
 from gpoa import __version__
 from gpoa.cli.main import VERBS
+from gpoa.envs.registration import ENVIRONMENTS
 from gpoa.models.zoo import ZOO
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,7 @@ PAGES = (
     "README.md",
     "scripts/RESULTS.md",
     "gpoa/README.md",
+    "gpoa/app/README.md",
     "gpoa/rl/README.md",
     "checkpoints/README.md",
     "data/README.md",
@@ -57,9 +59,10 @@ def _missing_links(text: str, page: Path) -> list[str]:
 
 def _missing_paths(text: str) -> list[str]:
     """Paths from the repository's root that a page names and that do not exist; folders of fetched models may be
-    missing."""
+    missing, and names of environments are no paths."""
     fetched = tuple(f"checkpoints/{name}" for name in ZOO)
-    return [path for path in _PATH.findall(text) if not path.startswith(fetched) and not (ROOT / path).exists()]
+    named = [path for path in _PATH.findall(text) if path not in ENVIRONMENTS]
+    return [path for path in named if not path.startswith(fetched) and not (ROOT / path).exists()]
 
 
 def _unknown_verbs(text: str) -> list[str]:
@@ -142,6 +145,7 @@ def test_missing_links_are_seen(text: str, missing: list[str]) -> None:
     [
         ("see `gpoa/errors.py`.", []),
         ("see `gpoa/no_such_file.py`.", ["gpoa/no_such_file.py"]),
+        ("`gpoa/BubblePrompts-v0`", []),  # a name in Gymnasium
         ("in checkpoints/dinov2-small/", []),  # fetched on demand
         ("~/.cache/gpoa/checkpoints and ../gpoa/x.md", []),  # not from the root
     ],

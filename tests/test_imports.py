@@ -31,7 +31,7 @@ ORDER = (
     ("pipeline",),
     ("rl", "evaluation"),
     ("report", "baselines"),
-    ("benchmark",),
+    ("benchmark", "app"),
     ("cli",),
     ("__main__",),
 )

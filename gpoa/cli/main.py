@@ -33,6 +33,7 @@ VERBS = {
     "evaluate": "compare masks with ground truth",
     "benchmark": "compare gpoa with other methods on labelled classes",
     "models": "list, download and verify models",
+    "app": "label, look, correct and export in the browser",
     "doctor": "check the installation",
 }
 

@@ -1,7 +1,8 @@
 """Train a prompt optimisation policy on classes of labelled images, evaluated on held-out classes.
 
 The data folder holds CLASS/images and CLASS/masks. The output folder receives policy.pt (best held-out IoU), last.pt
-(to resume), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h` trains the prior instead.
+(to resume), metrics.jsonl, events/ (TensorBoard) and config.json. `gpoa train prior -h` trains the prior instead,
+`gpoa train sb3 -h` an agent of Stable-Baselines3.
 
 example:
   gpoa train --data classes/ --split split.json --output runs/first --train.updates 200
@@ -53,6 +54,10 @@ def main(argv: Sequence[str]) -> int:
         from gpoa.cli.train_prior import main as train_prior
 
         return train_prior(argv[1:])
+    if argv and argv[0] == "sb3":
+        from gpoa.cli.train_sb3 import main as train_sb3
+
+        return train_sb3(argv[1:])
     args = parse(Args, "train", __doc__, argv)
     from gpoa.datasets.classes import load_classes, read_split, split_classes
     from gpoa.rl.training import TrainingRun

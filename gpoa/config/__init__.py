@@ -24,6 +24,7 @@ from gpoa.config.names import (
 )
 from gpoa.config.objects import ObjectsConfig
 from gpoa.config.optimizing import GraphConfig, OptimizeConfig, SegmentConfig
+from gpoa.config.sb3 import Sb3Config, Sb3Name
 from gpoa.config.training import PolicyConfig, PriorConfig, PriorTrainConfig, TrainConfig
 from gpoa.config.whole import GpoaConfig, digest, to_dict
 
@@ -49,6 +50,8 @@ __all__ = [
     "ReadingConfig",
     "RewardName",
     "SamplerName",
+    "Sb3Config",
+    "Sb3Name",
     "SegmentConfig",
     "StrategyName",
     "ThresholdConfig",

@@ -10,7 +10,7 @@ MatcherName = Literal["nearest", "margin", "soft-knn", "ridge", "prior"]
 ThresholdName = Literal["fixed", "otsu", "reference", "blend"]
 SamplerName = Literal["farthest", "all"]
 StrategyName = Literal[
-    "auto", "none", "prior", "posterior", "random", "best-of-n", "greedy", "agent", "agent-search", "quality"
+    "auto", "none", "prior", "posterior", "random", "best-of-n", "greedy", "agent", "agent-search", "quality", "sb3"
 ]
 LEARNED = ("agent", "agent-search", "quality")
 """Strategies that need a trained policy."""

@@ -18,10 +18,11 @@ class OptimizeConfig:
     SAM; posterior: the mean of the prior's probability and SAM's masks; random: a random subset (the released GPOA
     optimiser); best-of-n: the best of several prompt sets; greedy: toggle one group of prompts at a time; agent:
     the trained policy toggles prompts until it stops; agent-search: try the policy's most probable sets until the
-    budget is spent; quality: try a fixed list of sets. The last three pick the best set with the trained quality
-    head and adapt to the other images of the folder."""
+    budget is spent; quality: try a fixed list of sets. These three pick the best set with the trained quality
+    head and adapt to the other images of the folder. sb3: an agent of Stable-Baselines3 adds and removes points
+    (--optimize.policy names its zip file)."""
     policy: str | None = None
-    """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one."""
+    """auto, agent, agent-search, quality: file of the trained policy; default: the bundled one. sb3: the zip file."""
     budget: int = 8
     """Mask decoder calls per image, including the one for the initial prompts."""
     posterior_budget: int = 1

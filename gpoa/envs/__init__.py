@@ -1,1 +1,5 @@
-"""The decision process: toggling prompt nodes, with SAM's answer as feedback."""
+"""The decision processes, and their names in Gymnasium."""
+
+from gpoa.envs.registration import register_environments
+
+register_environments()

@@ -14,14 +14,17 @@ from gymnasium import spaces
 
 from gpoa.envs.episode import PromptEpisode
 from gpoa.envs.observation import observe
+from gpoa.envs.rendering import check_render_mode, draw_state
 from gpoa.envs.rewards import POTENTIALS, Potential
 from gpoa.errors import ConfigError
+from gpoa.graph.nodes import NodeKind
 from gpoa.graph.schema import NODE_FEATURES, NODE_TYPES
 from gpoa.matching.mask_difference import DIFFERENCES
 from gpoa.matching.relational_maps import IMAGE_MAPS, MASK_MAPS, REFERENCE_MAPS, SCALARS
 
 MAX_NODES = 160
-COPIED = ("image_maps", "maps", "reference_maps", "scalars", "differences")
+MAX_REFERENCES = 4
+COPIED = ("image_maps", "maps", "scalars", "differences")
 
 EpisodeDraw = Callable[[np.random.Generator], PromptEpisode]
 """Random generator -> an episode with ground truth (without, where the reward needs none)."""
@@ -32,13 +35,15 @@ class PromptGraphEnv(gymnasium.Env):
 
     ## Observation
     A dict of float32 arrays, padded with zeros to `max_nodes`: `nodes` [max_nodes, features], `node_type` [max_nodes,
-    types] one-hot, `image_maps` [maps, h, w], `maps` [maps, h, w] of the current mask, `reference_maps` [maps, shots,
-    h, w], `scalars`, `differences`, `remaining` [1]; `SCHEMA` names their columns and channels.
+    types] one-hot, `image_maps` [maps, h, w], `maps` [maps, h, w] of the current mask, `reference_maps` [maps,
+    max_references, h, w], `references` [1] share of those places that are used (of more references the first
+    max_references are shown), `scalars`, `differences`, `remaining` [1]; `SCHEMA` names their columns and channels.
     `gpoa.graph.builder.to_hetero` gives the same state as PyG's `HeteroData`.
 
     ## Action
-    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `info["action_mask"]` [max_nodes + 1] int8 says
-    what is legal. An illegal action changes nothing, earns nothing and costs a step (`info["illegal"]`).
+    `Discrete(max_nodes + 1)`: toggle a node; the last action is STOP. `action_masks()` [max_nodes + 1] bool and
+    `info["action_mask"]` int8 say what is legal. An illegal action changes nothing, earns nothing and
+    costs a step (`info["illegal"]`).
 
     ## Reward
     Difference of a potential (`gpoa.envs.rewards`) minus `step_cost` for every toggle, so that a closed cycle of
@@ -52,17 +57,27 @@ class PromptGraphEnv(gymnasium.Env):
         reward: a key of `POTENTIALS`.
         step_cost: subtracted for every toggle.
         max_nodes: padding; an episode with more nodes is refused.
+        max_references: padding of the references' maps.
+        render_mode: `rgb_array` or None.
 
     Raises:
         ConfigError: an episode has more than `max_nodes` nodes.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it so
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
-        self, draw: EpisodeDraw, reward: str = "iou", step_cost: float = 0.0, max_nodes: int = MAX_NODES
+        self,
+        draw: EpisodeDraw,
+        reward: str = "iou",
+        step_cost: float = 0.0,
+        max_nodes: int = MAX_NODES,
+        max_references: int = MAX_REFERENCES,
+        render_mode: str | None = None,
     ) -> None:
+        check_render_mode(render_mode)
         self.draw, self.step_cost, self.max_nodes = draw, step_cost, max_nodes
+        self.max_references, self.render_mode = max_references, render_mode
         self.potential: Potential = POTENTIALS[reward]
         self.episode = draw(np.random.default_rng(0))
         self.state = self.episode.start()
@@ -97,6 +112,26 @@ class PromptGraphEnv(gymnasium.Env):
         truncated = not terminated and self._taken >= self.episode.horizon
         return self._observation(), float(reward), terminated, truncated, self._info(illegal)
 
+    def action_masks(self) -> np.ndarray:
+        """[max_nodes + 1] bool: which actions are legal now, as `sb3_contrib` asks for it."""
+        legal = self.episode.legal(self.state)
+        mask = np.zeros(self.max_nodes + 1, dtype=bool)
+        mask[: len(legal) - 1], mask[-1] = legal[:-1], legal[-1]
+        return mask
+
+    def render(self) -> np.ndarray | None:
+        """[256, 256, 3] uint8 RGB: the score map in grey, mask and points of the current state; None without
+        `render_mode="rgb_array"`."""
+        if self.render_mode is None:
+            return None
+        nodes, active = self.episode.nodes, self.state.active
+        score = self.episode.view.image_maps[IMAGE_MAPS.index("probability")]
+        mask = self.episode.feedback(active).output_masks[nodes.output(active)]
+        points = np.flatnonzero(active & (nodes.patch_index >= 0))
+        height, width = nodes.original_size
+        shares = (nodes.xy[points] + 0.5) / np.array([width, height])
+        return draw_state(score, mask, shares, (nodes.kind[points] == NodeKind.POS).astype(int))
+
     def _observation(self) -> dict[str, np.ndarray]:
         """The padded arrays of the current state."""
         if len(self.episode.nodes) > self.max_nodes:
@@ -108,19 +143,22 @@ class PromptGraphEnv(gymnasium.Env):
         nodes[: len(seen.features)] = seen.features
         kinds = np.zeros((self.max_nodes, len(NODE_TYPES)), dtype=np.float32)
         kinds[np.arange(len(seen.kind)), seen.kind] = 1
+        maps, shots, *grid = seen.reference_maps.shape
+        shown = min(shots, self.max_references)
+        references = np.zeros((maps, self.max_references, *grid), dtype=np.float32)
+        references[:, :shown] = seen.reference_maps[:, :shown]
         return {
             "nodes": nodes,
             "node_type": kinds,
             **{name: getattr(seen, name).astype(np.float32) for name in COPIED},  # the memory's arrays stay ours
+            "reference_maps": references,
+            "references": np.array([shown / self.max_references], dtype=np.float32),
             "remaining": np.array([seen.remaining], dtype=np.float32),
         }
 
     def _info(self, illegal: bool) -> dict[str, Any]:
         """The action mask, and whether the last action was illegal."""
-        legal = self.episode.legal(self.state)
-        mask = np.zeros(self.max_nodes + 1, dtype=np.int8)
-        mask[: len(legal) - 1], mask[-1] = legal[:-1], legal[-1]
-        return {"action_mask": mask, "illegal": illegal}
+        return {"action_mask": self.action_masks().astype(np.int8), "illegal": illegal}
 
 
 SCHEMA = {

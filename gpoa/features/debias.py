@@ -14,7 +14,7 @@ from gpoa.features.base import FeatureExtractor
 NOISE_IMAGES = 2
 
 
-def noise_basis(extractor: FeatureExtractor, size: int = 256) -> list[np.ndarray]:
+def noise_basis(extractor: FeatureExtractor, size: int = 256) -> np.ndarray:
     """Singular directions of the tokens of seeded noise images.
 
     Args:
@@ -22,23 +22,18 @@ def noise_basis(extractor: FeatureExtractor, size: int = 256) -> list[np.ndarray
         size: side of the noise images in pixels.
 
     Returns:
-        [D, D] float32, orthonormal rows in the order of falling singular value; then [W, W] of each early layer, where
-        the extractor gives those.
+        [D, D] float32, orthonormal rows in the order of falling singular value.
     """
     # A token knows its place in what the model saw, which is the tile where an image is cut into tiles.
     extractor = getattr(extractor, "inner", extractor)
     rng = np.random.default_rng(0)
-    found = []
+    tokens = []
     for _ in range(NOISE_IMAGES):
         noise = rng.normal(127.5, 60.0, (size, size, 3)).clip(0, 255).astype(np.uint8)
-        made = extractor.extract(noise)
-        found.append([made.tokens, *([] if made.early is None else made.early)])
-    return [_directions(np.concatenate(tokens)) for tokens in zip(*found, strict=True)]
-
-
-def _directions(tokens: np.ndarray) -> np.ndarray:
-    """[D, D] right singular vectors of tokens [N, D]."""
-    _, directions = np.linalg.eigh((tokens.T @ tokens).astype(np.float64))
+        tokens.append(extractor.extract(noise).tokens)
+    stacked = np.concatenate(tokens)  # [NOISE_IMAGES * P, D]
+    covariance = (stacked.T @ stacked).astype(np.float64)
+    _, directions = np.linalg.eigh(covariance)
     return np.ascontiguousarray(directions[:, ::-1].T, dtype=np.float32)
 
 

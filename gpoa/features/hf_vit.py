@@ -21,8 +21,6 @@ from gpoa.types import PatchFeatures
 if TYPE_CHECKING:
     import torch
 
-EARLY_SHARES = (1 / 6, 1 / 3, 1 / 2)
-"""Layers 2, 4 and 6 of 12: textures and parts, where the last layers tell things apart."""
 SMALLEST = 56
 """The least `--features.image-size`."""
 
@@ -42,7 +40,6 @@ class HfVit:
         image_size: side of the square that the image is stretched to, a multiple of the patch size.
         layers: layers, counted from 1, whose tokens are joined.
         device: torch device.
-        early: also keep the tokens of the layers at `EARLY_SHARES` of the depth, apart (`PatchFeatures.early`).
 
     Attributes:
         encoder_dtype: see `gpoa.runtime.precision`; set it before the first image.
@@ -53,8 +50,7 @@ class HfVit:
     """
 
     def __init__(
-        self, folder: Path, weights_id: str, image_size: int = 560, layers: Sequence[int] = (12,), device: str = "cpu",
-        early: bool = False,
+        self, folder: Path, weights_id: str, image_size: int = 560, layers: Sequence[int] = (12,), device: str = "cpu"
     ) -> None:
         self.folder, self.image_size, self.layers, self.device = Path(folder), image_size, tuple(layers), device
         self.shape: VitShape = read_shape(self.folder)
@@ -63,7 +59,6 @@ class HfVit:
         check_image_size(image_size, self.patch_size)
         if max(self.layers) > self.depth:
             raise ConfigError(f"--features.layers {self.layers}: this model has {self.depth} layers")
-        self.early = tuple(max(1, round(self.depth * share)) for share in EARLY_SHARES) if early else ()
         self.model_id = f"{weights_id}@{image_size}/{'+'.join(map(str, self.layers))}"
         # Reasoned, not measured: maps of the widest model (1536), one a layer and two dozen for the layer at work.
         tokens = (image_size // self.patch_size) ** 2
@@ -101,22 +96,19 @@ class HfVit:
         with torch.inference_mode(), reduced(self.device, self.encoder_dtype):
             inputs = upload(pixels, self.device)
             hidden = model(pixel_values=inputs, output_hidden_states=True, **self._options(len(images))).hidden_states
-            every = [
+            parts = [
                 torch.nn.functional.normalize(norm(hidden[layer])[:, self.shape.prefix :].float(), dim=-1)
-                for layer in self.layers + self.early
+                for layer in self.layers
             ]  # each [B, P, D]
-            count = len(self.layers)
-            tokens = torch.cat(every[:count], dim=-1).cpu().numpy() / np.sqrt(count)
-            early = torch.stack(every[count:], dim=1).cpu().numpy() if self.early else None  # [B, E, P, D]
+            tokens = torch.cat(parts, dim=-1).cpu().numpy() / np.sqrt(len(parts))
         side = self.image_size // self.patch_size
         return [
             PatchFeatures(
-                tokens=_rounded(tokens[i]),
+                tokens=tokens[i].astype(np.float16).astype(np.float32),
                 grid_size=(side, side),
                 patch_size=self.patch_size,
                 input_size=(self.image_size, self.image_size),
                 original_size=(image.shape[0], image.shape[1]),
-                early=None if early is None else _rounded(early[i]),
             )
             for i, image in enumerate(images)
         ]
@@ -152,11 +144,6 @@ def load_vit(folder: Path, kind: VitKind, device: str) -> torch.nn.Module:
     """Loads a vision transformer; see `load_pretrained`."""
     # The mask token stands in for patches that are hidden while training; none is hidden here.
     return load_pretrained(kind.class_name, folder, device, ("mask_token",), **kind.build)
-
-
-def _rounded(tokens: np.ndarray) -> np.ndarray:
-    """As a cached copy has them."""
-    return tokens.astype(np.float16).astype(np.float32)
 
 
 def _norm_of(model: torch.nn.Module, kind: VitKind) -> torch.nn.Module:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpoa.features.base import FeatureExtractor, extract_many
 from gpoa.features.vit_kinds import BICUBIC, stretch
-from gpoa.types import PatchFeatures, Size
+from gpoa.types import PatchFeatures
 
 
 class TiledExtractor:
@@ -61,21 +61,14 @@ class TiledExtractor:
 
     def _join(self, tiles: Sequence[PatchFeatures], image: np.ndarray) -> PatchFeatures:
         """The features of an image from those of its tiles."""
-        side = self.image_size
-        grid = self._on_one_grid([made.tokens for made in tiles], tiles[0].grid_size)
-        layers = zip(*(made.early for made in tiles if made.early is not None), strict=True)
-        early = [self._on_one_grid(each, tiles[0].grid_size) for each in layers]
+        side, count = self.image_size, self.tiles
+        parts = [made.tokens.reshape(*made.grid_size, -1) for made in tiles]  # [rows, columns, D]
+        strips = [np.concatenate(parts[i : i + count], axis=1) for i in range(0, len(parts), count)]
+        grid = np.concatenate(strips)  # [n * rows, n * columns, D]
         return PatchFeatures(
             tokens=grid.reshape(-1, grid.shape[-1]),
             grid_size=(grid.shape[0], grid.shape[1]),
             patch_size=self.patch_size,
             input_size=(side * self.tiles, side * self.tiles),
             original_size=(image.shape[0], image.shape[1]),
-            early=np.stack([one.reshape(-1, one.shape[-1]) for one in early]) if early else None,
         )
-
-    def _on_one_grid(self, tokens: Sequence[np.ndarray], grid_size: Size) -> np.ndarray:
-        """[n * rows, n * columns, D] from the tokens of each tile."""
-        parts, count = [one.reshape(*grid_size, -1) for one in tokens], self.tiles
-        strips = [np.concatenate(parts[i : i + count], axis=1) for i in range(0, len(parts), count)]
-        return np.concatenate(strips)

@@ -74,7 +74,7 @@ class Backbones:
         self.device = resolve_device(config.models.device)
         self.segmenter = self._build_segmenter()
         self.extractor = self._build_extractor()
-        self._directions: list[np.ndarray] | None = None
+        self._directions: np.ndarray | None = None
         # The stages of one image ask for the same things in turn.
         self._last_features: tuple[str, PatchFeatures] | None = None
         self._last_embedding: tuple[str, ImageEmbedding] | None = None
@@ -135,7 +135,7 @@ class Backbones:
         self._ahead = [{}, self._ahead[0]]
         # Embeddings first: the segmenter's own tokens are made of them.
         self._store_ahead(wanted, self.segmenter.model_id, self._encoded)
-        self._store_ahead(wanted, self._features_name, self._extracted)
+        self._store_ahead(wanted, self.extractor.model_id, self._extracted)
 
     def _store_ahead(
         self, wanted: dict[str, np.ndarray], model_id: str, compute: Callable[[list[np.ndarray]], list[Arrays]]
@@ -164,7 +164,7 @@ class Backbones:
     def _extracted(self, images: list[np.ndarray]) -> list[Arrays]:
         """Tokens as the cache keeps them."""
         made = extract_many(self.extractor, images) if images else []
-        return [_as_arrays(one) for one in made]
+        return [{"tokens": one.tokens.astype(np.float16)} for one in made]
 
     def _load_embedding(self, image: np.ndarray, key: str) -> ImageEmbedding:
         """The embedding from the cache or the encoder."""
@@ -180,16 +180,11 @@ class Backbones:
         count = self.config.matching.debias_components
         if count == 0:
             return raw
-        joined, *each = self._noise_directions()
-        early = raw.early
-        if early is not None:
-            pairs = zip(early, each, strict=True)
-            early = np.stack([remove_directions(tokens, own[: count // self.joined_layers]) for tokens, own in pairs])
-        return replace(raw, tokens=remove_directions(raw.tokens, joined[:count]), early=early)
+        return replace(raw, tokens=remove_directions(raw.tokens, self._noise_directions()[:count]))
 
     def _raw_features(self, image: np.ndarray, key: str) -> PatchFeatures:
         """Tokens as the model gives them."""
-        name = self._features_name
+        name = self.extractor.model_id
         arrays = self.cache.get_or_compute(
             key, name, lambda: self._made_ahead(key, name) or self._extracted([image])[0]
         )
@@ -201,25 +196,17 @@ class Backbones:
             patch_size=self.extractor.patch_size,
             input_size=(side, side),
             original_size=(image.shape[0], image.shape[1]),
-            early=arrays["early"].astype(np.float32) if "early" in arrays else None,
         )
 
-    @property
-    def _features_name(self) -> str:
-        """Under which name tokens are cached: with the early layers' or without."""
-        inner = getattr(self.extractor, "inner", self.extractor)
-        early = "+".join(map(str, getattr(inner, "early", ())))
-        return f"{self.extractor.model_id}&{early}" if early else self.extractor.model_id
-
-    def _noise_directions(self) -> list[np.ndarray]:
-        """Position directions of the feature model, computed once a model and cached; see `noise_basis`."""
+    def _noise_directions(self) -> np.ndarray:
+        """[D, D] position directions of the feature model, computed once a model and cached."""
         if self._directions is None:
             arrays = self.cache.get_or_compute(
                 f"noise-basis-{NOISE_IMAGES}",
-                self._features_name,
-                lambda: {f"directions_{i}": one for i, one in enumerate(noise_basis(self.extractor))},
+                self.extractor.model_id,
+                lambda: {"directions": noise_basis(self.extractor)},
             )
-            self._directions = [arrays[f"directions_{i}"] for i in range(len(arrays))]
+            self._directions = arrays["directions"]
         return self._directions
 
     def _build_extractor(self) -> FeatureExtractor:
@@ -231,8 +218,7 @@ class Backbones:
             resampling = BICUBIC
         else:
             folder = self._features_folder()
-            early = self.config.matching.method == "prior"
-            vit = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device, early)
+            vit = HfVit(folder, card.model_id(folder), settings.image_size, settings.layers, self.device)
             self._reduce(vit, models.features)
             made, resampling = vit, vit.pixels.resampling
         return made if settings.tiles is None else TiledExtractor(made, settings.image_size, settings.tiles, resampling)
@@ -309,12 +295,6 @@ class _DecodesInTypes(Protocol):
 def _same(arrays: Arrays) -> Arrays:
     """What was computed before."""
     return arrays
-
-
-def _as_arrays(features: PatchFeatures) -> Arrays:
-    """Tokens as the cache keeps them."""
-    arrays = {"tokens": features.tokens.astype(np.float16)}
-    return arrays if features.early is None else {**arrays, "early": features.early.astype(np.float16)}
 
 
 def _fastest_type(model: Segmenter | FeatureExtractor) -> str:

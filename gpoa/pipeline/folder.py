@@ -134,6 +134,8 @@ def run_optimize(
         _say_without_reference(segmenter, prompts)
     if segmenter.strategy in LEARNED:
         _ = segmenter.agent.policy  # loaded before the first image, so that a wrong one is refused at once
+    elif segmenter.strategy == "sb3":
+        _ = segmenter.sb3_agent.policy
     learn_once = learning_once(segmenter, samples, lambda image, sample: read_prompts(prompts / f"{sample.stem}.json"))
 
     def work(sample: Sample) -> Item:

@@ -34,6 +34,7 @@ from gpoa.matching.reference import make_reference
 from gpoa.models.store import find_prior
 from gpoa.pipeline.agent import Agent, open_episode
 from gpoa.pipeline.backbones import Backbones
+from gpoa.pipeline.bubble import Sb3Agent
 from gpoa.pipeline.prediction import Prediction
 from gpoa.pipeline.prior_choice import choose_with_prior, take_prior
 from gpoa.pipeline.prompting import Prompter, on_grid
@@ -69,6 +70,7 @@ class ImagePipeline:
         self.config = config or GpoaConfig()
         self.backbones = Backbones(self.config, cache)
         self.agent = Agent(self.config, self.backbones.ids)
+        self.sb3_agent = Sb3Agent(self.config, self.backbones.ids)
         self.shots: list[tuple[np.ndarray, np.ndarray]] = []
         self._fitted: Fitted | None = None
         self._folder: FolderMatcher | None = None
@@ -158,8 +160,8 @@ class ImagePipeline:
         fitted = fit_reference(self.config.matching, make_reference(pairs), tokens, digest(names))
         if self.prior is not None:
             cells = [embedding_tokens(self.backbones.embedding(image), (MIDDLE, MIDDLE)) for image, _ in shots]
-            features = [one for one, _ in pairs]
-            fitted = replace(fitted, prior=fit_prior_reference(shots, features, cells, self.backbones.joined_layers))
+            layers = self.backbones.joined_layers
+            fitted = replace(fitted, prior=fit_prior_reference(shots, fitted.reference, cells, layers))
         self._fitted, self._folder = fitted, None
         return self
 
@@ -287,7 +289,7 @@ class ImagePipeline:
         settings = self.config.optimize
         if self.strategy in LEARNED:
             return self._optimize_by_agent(image, record)
-        if self.strategy in ("prior", "posterior"):
+        if self.strategy in ("prior", "posterior", "sb3"):
             return self._by_prior(image, record)
         embedding = self.backbones.embedding(image)
         judge = make_judge(settings.judge, self._evidence(image, record))
@@ -314,10 +316,10 @@ class ImagePipeline:
         )
 
     def _by_prior(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
-        """The prior's own mask, or the one that it makes together with the segmenter."""
+        """The prior's own mask, the one that it makes together with the segmenter, or the best that an agent visits."""
         score_map = record.score_map if record.score_map is not None else self.prompter.score_map(image)
-        choose = take_prior if self.strategy == "prior" else choose_with_prior
-        result, facts = choose(self.backbones, self.config, image, record, score_map)
+        ways = {"prior": take_prior, "posterior": choose_with_prior, "sb3": self.sb3_agent.improve}
+        result, facts = ways[self.strategy](self.backbones, self.config, image, record, score_map)
         return self._improved(record, result.best, facts), result
 
     def _optimize_by_agent(self, image: np.ndarray, record: PromptRecord) -> tuple[PromptRecord, Optimized]:
@@ -377,7 +379,7 @@ class ImagePipeline:
         if self.strategy in LEARNED:
             _ = self.agent.policy  # loaded before the first image, so that a wrong one is refused at once
             parts += [config.graph, self.agent.digest]
-        return digest(*parts)
+        return digest(*parts, *([self.sb3_agent.digest] if self.strategy == "sb3" else []))
 
     def check_record(self, image: np.ndarray, record: PromptRecord) -> None:
         """Refuses prompts of another image size, or made by other models than the ones in use.

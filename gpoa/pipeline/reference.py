@@ -17,10 +17,9 @@ from gpoa.geometry import area_mean
 from gpoa.matching.classifier import Matcher, fit_matcher
 from gpoa.matching.prior.maps import MIDDLE, PriorReference
 from gpoa.matching.prior.pixels import SIDE, to_square
-from gpoa.matching.reference import Reference, make_reference
+from gpoa.matching.reference import Reference
 from gpoa.matching.threshold import reference_threshold
 from gpoa.runtime.atomic import write_atomic
-from gpoa.types import PatchFeatures
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +63,13 @@ def fit_reference(config: MatchingConfig, reference: Reference, segmenter_tokens
 
 
 def fit_prior_reference(
-    shots: Sequence[tuple[np.ndarray, np.ndarray]],
-    features: Sequence[PatchFeatures],
-    cells: Sequence[np.ndarray],
-    layers: int,
+    shots: Sequence[tuple[np.ndarray, np.ndarray]], reference: Reference, cells: Sequence[np.ndarray], layers: int
 ) -> PriorReference:
     """Fits what the learned prior compares targets with.
 
     Args:
         shots: (image [H, W, 3] uint8 RGB, mask [H, W] bool) of each reference.
-        features: patch tokens of each reference.
+        reference: their labelled patches.
         cells: [4096, C] float32 of each reference: the segmenter's embedding on 64 x 64 cells.
         layers: how many layers a token joins.
     """
@@ -81,15 +77,7 @@ def fit_prior_reference(
     segmenter = Reference(tokens=np.concatenate(cells), foreground=shares)
     squares = [to_square(image) for image, _ in shots]
     masks = [area_mean(mask, (SIDE, SIDE)) for _, mask in shots]
-    known = [one.early for one in features if one.early is not None]
-    return PriorReference(
-        make_reference([(one, mask) for one, (_, mask) in zip(features, shots, strict=True)]),
-        layers,
-        None if segmenter.labels.all() else segmenter,
-        squares,
-        masks,
-        np.concatenate(known, axis=1) if len(known) == len(features) else None,
-    )
+    return PriorReference(reference, layers, None if segmenter.labels.all() else segmenter, squares, masks)
 
 
 def write_reference(path: Path, fitted: Fitted, models: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ from gpoa.features.cache import image_digest
 from gpoa.geometry import area_mean
 from gpoa.matching.prior.maps import COARSE, COARSE_MAPS, FINE, FINE_MAPS, MIDDLE, MIDDLE_MAPS, PriorReference
 from gpoa.matching.prior.network import PriorBatch
+from gpoa.matching.reference import make_reference
 from gpoa.pipeline.backbones import Backbones
 from gpoa.pipeline.reference import fit_prior_reference
 from gpoa.runtime.atomic import write_atomic
@@ -228,5 +229,6 @@ def _load(sample: Sample, shots: dict[Sample, tuple[np.ndarray, np.ndarray]]) ->
 
 def _fit(backbones: Backbones, image: np.ndarray, mask: np.ndarray) -> PriorReference:
     """The labelled side of one reference."""
+    reference = make_reference([(backbones.features(image), mask)])
     cells = embedding_tokens(backbones.embedding(image), (MIDDLE, MIDDLE))
-    return fit_prior_reference([(image, mask)], [backbones.features(image)], [cells], backbones.joined_layers)
+    return fit_prior_reference([(image, mask)], reference, [cells], backbones.joined_layers)

@@ -126,7 +126,7 @@ def _prompts(points: np.ndarray, others: np.ndarray, box: np.ndarray | None = No
 
 def _inside(points: np.ndarray, box: np.ndarray) -> np.ndarray:
     """[K] bool: which points lie in a box."""
-    return ((points >= box[:2]) & (points <= box[2:])).all(axis=1)
+    return np.all((points >= box[:2]) & (points <= box[2:]), axis=1)
 
 
 def _values(mask: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,24 +26,9 @@ class _Fake:
 
 
 def test_noise_basis_is_in_the_order_of_strength() -> None:
-    (basis,) = noise_basis(_Fake())
+    basis = noise_basis(_Fake())
     assert basis.dtype == np.float32
     np.testing.assert_allclose(np.abs(basis), [[0, 0, 1], [1, 0, 0], [0, 1, 0]], atol=1e-6)
-
-
-class _WithEarly(_Fake):
-    """Two early layers, whose tokens lie along axes of their own."""
-
-    def extract(self, image: np.ndarray) -> PatchFeatures:
-        made = super().extract(image)
-        return replace(made, early=np.eye(2, dtype=np.float32)[[[0] * 5, [1] * 5]])
-
-
-def test_early_layers_have_directions_of_their_own() -> None:
-    joined, first, second = noise_basis(_WithEarly())
-    assert joined.shape == (3, 3)
-    np.testing.assert_allclose(np.abs(first[0]), [1, 0], atol=1e-6)
-    np.testing.assert_allclose(np.abs(second[0]), [0, 1], atol=1e-6)
 
 
 def test_noise_images_are_seeded_and_differ() -> None:

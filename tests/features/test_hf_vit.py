@@ -80,19 +80,8 @@ def test_features(tiny_vit: TinyVit, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["dinov2_with_registers", "clip", "ijepa"])
 def test_position_directions_of_any_extractor(tiny_vit: TinyVit, kind: str) -> None:
-    (basis,) = noise_basis(HfVit(tiny_vit(kind), "id", 56, (3,)), size=40)
+    basis = noise_basis(HfVit(tiny_vit(kind), "id", 56, (3,)), size=40)
     np.testing.assert_allclose(basis @ basis.T, np.eye(16), atol=1e-5)
-
-
-def test_early_layers_are_kept_apart(tiny_vit: TinyVit) -> None:
-    """Layers at a sixth, a third and a half of the depth, as if each were asked for alone; the rest is unchanged."""
-    folder, image = tiny_vit("dinov2"), picture(SIZES[0])
-    extractor = HfVit(folder, "id", 56, (2, 3), early=True)
-    made, plain = extractor.extract(image), HfVit(folder, "id", 56, (2, 3)).extract(image)
-    assert made.early is not None and plain.early is None and made.early.shape == (3, 16, 16)
-    np.testing.assert_array_equal(made.tokens, plain.tokens)
-    for tokens, layer in zip(made.early, extractor.early, strict=True):
-        np.testing.assert_array_equal(tokens, HfVit(folder, "id", 56, (layer,)).extract(image).tokens)
 
 
 def test_model_id_names_every_setting(tiny_vit: TinyVit) -> None:

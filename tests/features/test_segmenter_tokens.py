@@ -45,5 +45,5 @@ def test_image_size() -> None:
 
 
 def test_position_directions() -> None:
-    (basis,) = noise_basis(SegmenterTokens(_Encoder(), "a", 56))
+    basis = noise_basis(SegmenterTokens(_Encoder(), "a", 56))
     np.testing.assert_allclose(basis @ basis.T, np.eye(2), atol=1e-6)

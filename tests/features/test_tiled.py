@@ -108,13 +108,6 @@ def test_position_directions(tiny_vit: TinyVit) -> None:
     np.testing.assert_array_equal(noise_basis(TiledExtractor(inner, 56, 2), size=40), noise_basis(inner, size=40))
 
 
-def test_early_layers_lie_on_the_same_grid(tiny_vit: TinyVit) -> None:
-    inner = HfVit(tiny_vit("dinov2"), "id", 56, (1,), early=True)
-    made = TiledExtractor(inner, 56, 2).extract(picture(SIZES[0]))
-    assert made.early is not None and inner.early[0] == 1
-    np.testing.assert_array_equal(made.early[0], made.tokens)
-
-
 def test_many_images_share_calls(tiny_vit: TinyVit) -> None:
     inner = HfVit(tiny_vit("dinov2"), "id", 56, (2, 3))
     tiled, images = TiledExtractor(inner, 56, 2), [picture(SIZES[0]), picture(SIZES[1])]

@@ -24,8 +24,6 @@ from gpoa.matching.threshold import otsu_threshold, reference_threshold
 from gpoa.types import PatchFeatures, Size
 
 COARSE, MIDDLE, FINE = 32, 64, 256
-EARLY = 3
-"""How many early layers are read, where the feature model gives them."""
 PENALTIES = (5.0, 30.0, 200.0)
 LAYER_PENALTY, SEGMENTER_PENALTY = 15.0, 10.0
 AFFINITY_TEMPERATURE, LOCAL_TEMPERATURE = 0.07, 0.05
@@ -58,12 +56,6 @@ COARSE_MAPS = (
     "threshold_gap",
     "spread",
     "best_match",
-    "ridge_early_1",
-    "ridge_early_2",
-    "ridge_early_3",
-    "margin_early_1",
-    "margin_early_2",
-    "margin_early_3",
 )
 MIDDLE_MAPS = ("segmenter_ridge", "segmenter_foreground", "segmenter_background", "ridge_averaged", "edge")
 FINE_MAPS = ("pixels_normalised", "pixels_absolute")
@@ -74,7 +66,7 @@ class PriorMaps:
     """What the network sees of one target.
 
     Args:
-        coarse: [len(COARSE_MAPS), 32, 32] float32; zeros in the maps of early layers where those are not known.
+        coarse: [len(COARSE_MAPS), 32, 32] float32.
         middle: [len(MIDDLE_MAPS), 64, 64] float32; zeros where the segmenter's embedding is not known.
         fine: [len(FINE_MAPS), 256, 256] float32.
         rgb: [3, 256, 256] uint8.
@@ -95,7 +87,6 @@ class PriorReference:
         segmenter: labelled cells of the segmenter's embedding at 64 x 64 a shot, or None.
         squares: [256, 256, 3] uint8 of each shot (`pixels.to_square`).
         masks: [256, 256] float32 in [0, 1] of each shot.
-        early: [EARLY, R, W] float32 tokens of the labelled patches in earlier layers, unit length, or None.
     """
 
     def __init__(
@@ -105,10 +96,8 @@ class PriorReference:
         segmenter: Reference | None,
         squares: Sequence[np.ndarray],
         masks: Sequence[np.ndarray],
-        early: np.ndarray | None = None,
     ) -> None:
         self.reference, self.layers, self.segmenter = reference, layers, segmenter
-        self.early = [] if early is None else [Reference(one, reference.foreground) for one in early]
         labels = reference.labels
         self.area = float(np.mean([mask.mean() for mask in masks]))
         first, last = self._halves(reference.tokens)
@@ -116,9 +105,6 @@ class PriorReference:
             *(_with_threshold(one, reference.tokens, labels) for one in fit_ridges(reference, PENALTIES)),
             _with_threshold(fit_ridge(Reference(first, reference.foreground), LAYER_PENALTY), first, labels),
             _with_threshold(fit_ridge(Reference(last, reference.foreground), LAYER_PENALTY), last, labels),
-        ]
-        self._scored_early = [
-            _with_threshold(fit_ridge(one, LAYER_PENALTY), one.tokens, labels) for one in self.early
         ]
         self._means = [_unit(reference.tokens[labels].mean(axis=0)), _unit(reference.tokens[~labels].mean(axis=0))]
         if segmenter is not None:
@@ -182,22 +168,11 @@ class PriorReference:
             4 * strongest - 2,
         )
         parts += [np.full(len(tokens), fact, dtype=np.float32) for fact in facts]
-        parts += self._of_early_layers(features)
         stacked = np.stack(parts).reshape(len(parts), *grid_size).astype(np.float32)
         ridge = stacked[1]
         if grid_size != (COARSE, COARSE):
             stacked = np.stack([resample(one, (COARSE, COARSE)) for one in stacked])
         return np.clip(stacked, -LIMIT, LIMIT), ridge
-
-    def _of_early_layers(self, features: PatchFeatures) -> list[np.ndarray]:
-        """Ridge and margin of each early layer, zeros where target or reference has none."""
-        if features.early is None or not self.early:
-            return [np.zeros(len(features.tokens), dtype=np.float32)] * (2 * EARLY)
-        ridges, margins = [], []
-        for tokens, own, (matcher, threshold) in zip(features.early, self.early, self._scored_early, strict=True):
-            ridges.append(_standardised(matcher(tokens), threshold))
-            margins.append(_standardised(margin(tokens @ own.tokens.T, own.labels, 5), 0.0))
-        return ridges + margins
 
     def _averaged(self, tokens: np.ndarray, ridge: np.ndarray, grid_size: Size) -> list[np.ndarray]:
         """The ridge map averaged along the target's own affinities, and how typical and how repeated patches are."""

@@ -24,7 +24,7 @@ from gpoa.runtime.checkpointing import load_checkpoint, restore_rng, rng_state, 
 COARSE_SHARE = 0.4
 """Weight of the loss of the coarse level alone."""
 GROUPS = (
-    ("ridge_5", "ridge_30", "ridge_200", "ridge_first_layer", "ridge_last_layer"),
+    tuple(name for name in COARSE_MAPS if name.startswith("ridge_") and "averaged" not in name and "raw" not in name),
     ("margin_1", "margin_5"),
     ("soft_knn_05", "soft_knn_10"),
     ("foreground_mean", "background_mean", "best_foreground", "best_background", "ridge_30_raw"),
@@ -32,7 +32,6 @@ GROUPS = (
     ("typical", "repeated"),
     ("segmenter_ridge",),
     ("reference_area", "threshold_gap", "spread", "best_match"),
-    tuple(name for name in COARSE_MAPS if "_early_" in name),
 )
 """Coarse maps that are dropped together; the ridge map itself stays, for the answer is built on it."""
 

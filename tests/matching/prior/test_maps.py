@@ -37,10 +37,9 @@ def _scene() -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
-def _features(image: np.ndarray, width: int, early: bool = True) -> PatchFeatures:
-    """Tokens of a feature model and, if asked for, of its early layers."""
-    layers = np.stack([_tokens(image, 6, GRID, seed) for seed in (1, 2, 3)]) if early else None
-    return PatchFeatures(_tokens(image, width, GRID), GRID, 8, (64, 64), (64, 64), layers)
+def _features(image: np.ndarray, width: int) -> PatchFeatures:
+    """What a feature model of that width gives."""
+    return PatchFeatures(_tokens(image, width, GRID), GRID, 8, (64, 64), (64, 64))
 
 
 def _reference(width: int, segmenter: bool = True) -> PriorReference:
@@ -48,9 +47,7 @@ def _reference(width: int, segmenter: bool = True) -> PriorReference:
     shares = mask.reshape(8, 8, 8, 8).mean(axis=(1, 3)).reshape(-1).astype(np.float32)
     fine = np.kron(mask.astype(np.float32), np.ones((4, 4), dtype=np.float32))
     cells = Reference(_tokens(image, 16, (64, 64)), mask.astype(np.float32).reshape(-1)) if segmenter else None
-    features = _features(image, width)
-    labelled = Reference(features.tokens, shares)
-    return PriorReference(labelled, 2, cells, [to_square(image)], [fine], features.early)
+    return PriorReference(Reference(_tokens(image, width, GRID), shares), 2, cells, [to_square(image)], [fine])
 
 
 @pytest.mark.parametrize("width", [8, 20])
@@ -66,7 +63,7 @@ def test_the_object_stands_out_in_every_scored_map() -> None:
     image, mask = _scene()
     maps = _reference(8).maps(_features(image, 8), _tokens(image, 16, (64, 64)), image)
     inside = mask.reshape(32, 2, 32, 2).mean(axis=(1, 3)) == 1
-    for name in (*COARSE_MAPS[:9], *COARSE_MAPS[-6:]):
+    for name in COARSE_MAPS[:9]:
         values = maps.coarse[COARSE_MAPS.index(name)]
         assert values[inside].mean() > values[~inside].mean() + 0.5, name
     assert maps.fine[:, np.kron(mask, np.ones((4, 4))) > 0].mean() > maps.fine.mean()
@@ -76,16 +73,6 @@ def test_without_the_segmenter_its_maps_are_zero() -> None:
     image, _ = _scene()
     maps = _reference(8, segmenter=False).maps(_features(image, 8), None, image)
     assert not maps.middle.any() and not maps.coarse[COARSE_MAPS.index("segmenter_ridge")].any()
-
-
-def test_without_early_layers_their_maps_are_zero_and_the_others_as_before() -> None:
-    image, _ = _scene()
-    cells = _tokens(image, 16, (64, 64))
-    reference = _reference(8)
-    without, known = (reference.maps(_features(image, 8, early), cells, image).coarse for early in (False, True))
-    early = [place for place, name in enumerate(COARSE_MAPS) if "_early_" in name]
-    assert not without[early].any() and known[early].any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(np.delete(without, early, axis=0), np.delete(known, early, axis=0))
 
 
 def test_a_mirrored_target_gives_mirrored_maps() -> None:
