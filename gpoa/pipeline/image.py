@@ -25,7 +25,6 @@ from gpoa.envs.episode import PromptEpisode
 from gpoa.errors import DataError
 from gpoa.features.cache import EmbeddingCache, image_digest
 from gpoa.geometry import logits_to_patches
-from gpoa.instances.seeds import count_parts
 from gpoa.matching.folder import FolderMatcher
 from gpoa.matching.nearest import forward_matches
 from gpoa.matching.presence import presence, sureness
@@ -266,7 +265,6 @@ class ImagePipeline:
                 "digest": self.prompt_digest(),
                 "stage": "initial",
                 "presence": round(similarity, 4),
-                **({} if score_map.detail is None else {"parts": count_parts(score_map.detail)}),
             },
         )
 
