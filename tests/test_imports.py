@@ -26,6 +26,7 @@ ORDER = (
     ("graph",),
     ("envs", "policies"),
     ("search",),
+    ("instances",),
     ("viewer", "tracking"),
     ("pipeline",),
     ("rl", "evaluation"),

@@ -8,6 +8,7 @@ examples:
   gpoa benchmark --data data --output runs/benchmark --methods gpoa gpoa-start otsu
   gpoa benchmark --data BENCH --split BENCH/split.json --list quick --fast --output runs/fast
   gpoa benchmark --config runs/fast/benchmark.json --output runs/again
+  gpoa benchmark --instances --data runs/instances/test --output runs/objects --targets 3
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Args:
     benchmark: Annotated[BenchmarkConfig, tyro.conf.arg(name="")] = field(default_factory=BenchmarkConfig)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
+    instances: bool = False
+    """Compare objects: classes hold images/ and labels/, the first image is the reference; writes instances.csv, .md
+    and .json."""
     fast: bool = False
     """One reference per class and at most 8 targets."""
     cases: int = 3
@@ -65,6 +69,8 @@ class Args:
 def main(argv: Sequence[str]) -> int:
     """Runs the verb; returns 0, or 1 where a method failed on an image."""
     args = parse(Args, "benchmark", __doc__, argv)
+    if args.instances:
+        return _compare_objects(args, "gpoa benchmark " + " ".join(argv))
     from gpoa.benchmark.contenders import DEFAULT_METHODS
     from gpoa.benchmark.presenting import present
     from gpoa.benchmark.runner import plan_units, read_rows, run_benchmark, unit_key
@@ -87,6 +93,27 @@ def main(argv: Sequence[str]) -> int:
     command = "gpoa benchmark " + " ".join(argv)
     summary = present(rows, units, _groups(args, classes), args.output, args.config, cache, args.cases, command)
     print(json.dumps(summary.plain) if args.json else summary.text)
+    return int(any(row["status"] == "failed" for row in rows))
+
+
+def _compare_objects(args: Args, command: str) -> int:
+    """The benchmark of objects."""
+    from tqdm import tqdm
+
+    from gpoa.baselines.many_objects import METHODS
+    from gpoa.benchmark.instances import as_json, load_object_classes, present_instances, run_instance_benchmark
+    from gpoa.pipeline.outputs import prepare_folder
+
+    settings = args.benchmark
+    methods = settings.methods or tuple(METHODS)
+    targets = min(settings.targets, FAST_TARGETS) if args.fast else settings.targets
+    classes = load_object_classes(args.data, args.classes)
+    prepare_folder(args.output)
+    made = run_instance_benchmark(classes, methods, targets, args.output, args.config, open_cache(args.cache))
+    total = len(methods) * sum(min(targets, len(one.pairs) - 1) for one in classes)
+    rows = list(tqdm(made, total=total, unit="row", disable=args.json or not sys.stderr.isatty()))
+    text = present_instances(rows, args.output, command)
+    print(as_json(rows) if args.json else text)
     return int(any(row["status"] == "failed" for row in rows))
 
 

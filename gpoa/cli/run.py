@@ -10,6 +10,7 @@ examples:
   gpoa run --reference cat.png dog.png --mask cat_m.png dog_m.png --class cat dog --targets images/ --output out/
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --strategy none
   gpoa run --reference ref.png --mask ref_mask.png --targets images/ --output out/ --devices cuda:0 cuda:1
+  gpoa run --reference ref.tif --mask ref_labels.tif --targets images/ --output out/ --instances --pixel-size 0.65um
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
 
 SHOWN = (
-    *("reference", "mask", "points", "box", "targets", "output", "recursive", "strategy", "budget"),
+    *("reference", "mask", "points", "box", "targets", "output", "recursive", "instances", "pixel-size"),
+    *("strategy", "budget"),
     *("processes", "devices", "coco", "trace", "json"),
 )
 """The options that `-h` prints."""
@@ -67,6 +69,11 @@ class Args:
     mask_options: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     config: Annotated[GpoaConfig, tyro.conf.arg(name="")] = field(default_factory=GpoaConfig)
     cache: CacheArgs = field(default_factory=CacheArgs)
+    instances: bool = False
+    """Tell objects apart: a label image, measurements (objects.csv) and counts for every image. --mask may be a label
+    image."""
+    pixel_size: str | None = None
+    """With --instances: size of a pixel, such as 0.65um, for physical units; default: what a TIFF says of itself."""
     strategy: StrategyName | None = None
     """Prompt optimisation, none to skip it (same as --optimize.strategy)."""
     budget: int | None = None
@@ -103,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
     from gpoa.pipeline.workers import choose_devices, run_parallel
 
     # Mistakes in the arguments are told before the models are loaded.
+    _check_instances(args)
     devices = choose_devices(args.processes, args.devices, config.models.device)
     if args.classes.given:
         return _run_classes(args, replace(config, models=replace(config.models, device=devices[0])), argv)
@@ -113,6 +121,8 @@ def main(argv: Sequence[str]) -> int:
     targets = replace(targets, samples=expand_pages(targets.samples, config.reading))
     config = replace(config, reading=with_run_window(config.reading, args.reference, targets.samples))
     prepare_folder(args.output)
+    if args.instances:
+        return _run_instances(args, config, targets, shlex.join(["gpoa", "run", *argv]))
     coco = args.output / "coco.json"
     coco_asked = CocoFile(coco, args.coco_format) if args.coco else None
     command = shlex.join(["gpoa", "run", *argv])
@@ -128,6 +138,61 @@ def main(argv: Sequence[str]) -> int:
     places |= {"pictures": args.output / "contact_sheet.jpg", "coco": coco, "traces": args.output / "traces"}
     places |= {"stacks": args.output / "masks_tiff"} if args.masks == "tiff" else {}
     return finish(report, places, args.json)
+
+
+def _check_instances(args: Args) -> None:
+    """Refuses flags that do not go together.
+
+    Raises:
+        ConfigError: says which.
+    """
+    from gpoa.errors import ConfigError
+    from gpoa.instances.pixel_size import parse_pixel_size
+
+    if args.pixel_size is not None:
+        parse_pixel_size(args.pixel_size)
+        if not args.instances:
+            raise ConfigError("--pixel-size: only --instances measures; give both")
+    if not args.instances:
+        return
+    rules = (
+        (args.classes.given, "objects of one class at a time; leave --class and --class-names out"),
+        (args.processes > 1 or len(args.devices) > 1, "works in one process; leave --processes and --devices out"),
+        (args.trace or args.keep_reference, "has no --trace and no --keep-reference; leave them out"),
+        (args.strategy is not None, "has one decoder call an object; leave --strategy out"),
+        (args.budget is not None, "has one decoder call an object; leave --budget out"),
+    )
+    for broken, said in rules:
+        if broken:
+            raise ConfigError(f"--instances: {said}")
+
+
+def _run_instances(args: Args, config: GpoaConfig, targets: Targets, command: str) -> int:
+    """The run with --instances."""
+    from gpoa.datasets.mask_stack import write_mask_tiffs
+    from gpoa.instances.pixel_size import parse_pixel_size
+    from gpoa.pipeline.instance_folder import InstanceRun, run_instances, tables_of
+    from gpoa.pipeline.instances import InstanceSegmenter
+    from gpoa.report.objects import write_object_report
+
+    coco = CocoFile(args.output / "coco.json", args.coco_format) if args.coco else None
+    pixel = None if args.pixel_size is None else parse_pixel_size(args.pixel_size)
+    device = args.devices[0] if args.devices else config.models.device
+    config = replace(config, models=replace(config.models, device=device))
+    segmenter = InstanceSegmenter(build_segmenter(config, args.cache))
+    segmenter.fit(args.reference, args.mask, args.mask_options)
+    if not args.json:
+        print(f"reference: {segmenter.sizes.describe()}")
+    report = run_instances(segmenter, targets, InstanceRun(args.output, coco, pixel, command))
+    stems = [item.stem for item in report.items if item.status != "failed"]
+    write_object_report(args.output / "report.html", tables_of(args.output, stems), command)
+    names = {"labels": "labels", "objects": "objects.csv", "counts": "counts.csv", "masks": "masks"}
+    names |= {"overlays": "overlays", "pictures": "contact_sheet.jpg", "report": "report.html"}
+    names |= {"coco": "coco.json"} if coco else {}
+    if args.masks == "tiff":
+        write_mask_tiffs(args.output / "masks", args.output / "masks_tiff", targets.samples)
+        names |= {"stacks": "masks_tiff"}
+    return finish(report, {name: args.output / place for name, place in names.items()}, args.json)
 
 
 def _job(args: Args, config: GpoaConfig, targets: Targets) -> Job:

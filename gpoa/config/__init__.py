@@ -22,6 +22,7 @@ from gpoa.config.names import (
     ThresholdName,
     TrackerName,
 )
+from gpoa.config.objects import ObjectsConfig
 from gpoa.config.optimizing import GraphConfig, OptimizeConfig, SegmentConfig
 from gpoa.config.sb3 import Sb3Config, Sb3Name
 from gpoa.config.training import PolicyConfig, PriorConfig, PriorTrainConfig, TrainConfig
@@ -40,6 +41,7 @@ __all__ = [
     "MatchingConfig",
     "ModelsConfig",
     "MultimaskName",
+    "ObjectsConfig",
     "OptimizeConfig",
     "PolicyConfig",
     "PrecisionName",

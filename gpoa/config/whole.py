@@ -10,6 +10,7 @@ from typing import Any
 
 from gpoa.config.inputs import FeaturesConfig, ModelsConfig, ReadingConfig
 from gpoa.config.matching import CandidatesConfig, MatchingConfig, ThresholdConfig
+from gpoa.config.objects import ObjectsConfig
 from gpoa.config.optimizing import GraphConfig, OptimizeConfig, SegmentConfig
 
 
@@ -26,6 +27,7 @@ class GpoaConfig:
     graph: GraphConfig = field(default_factory=GraphConfig)
     optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+    objects: ObjectsConfig = field(default_factory=ObjectsConfig)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

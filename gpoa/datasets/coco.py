@@ -6,7 +6,7 @@ from the image's upper left edge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,65 @@ def write_coco(
         if mask.any():
             annotations.append(annotation(len(annotations) + 1, number, mask, segmentation))
     write_atomic(file.path, encode_json(document(images, annotations, {1: category})))
+
+
+def write_coco_objects(
+    file: CocoFile | Path | str, entries: Iterable[tuple[str, np.ndarray, Sequence[float]]], category: str = "object"
+) -> None:
+    """Writes the objects of label images as one COCO json file, one annotation each; else like `write_coco`.
+
+    Args:
+        file: as in `write_coco`.
+        entries: (file name of the image, [H, W] integer objects 1 to n, confidence of each), one for each image; may be
+            a generator. The confidence is written as `score`, as in COCO's results.
+        category: name of the one category, whose id is 1.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from scipy import ndimage
+
+    file = file if isinstance(file, CocoFile) else CocoFile(Path(file))
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (name, labels, scores) in enumerate(entries, start=1):
+        height, width = labels.shape
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for place, window in enumerate(ndimage.find_objects(labels), start=1):
+            if window is None:
+                continue
+            mask, top, left = labels[window] == place, window[0].start, window[1].start
+            if file.segmentation == "rle":
+                segmentation: Any = _rle_at(mask, top, left, height, width)
+            else:
+                segmentation = [_shifted(one, left, top) for one in mask_to_polygons(mask)]
+            made = annotation(len(annotations) + 1, number, mask, segmentation)
+            made["bbox"] = [left, top, mask.shape[1], mask.shape[0]]
+            annotations.append({**made, "score": round(float(scores[place - 1]), 4)})
+    write_atomic(file.path, encode_json(document(images, annotations, {1: category})))
+
+
+def _shifted(polygon: list[int], x: int, y: int) -> list[int]:
+    """A polygon moved by (x, y)."""
+    return [value + (y if place % 2 else x) for place, value in enumerate(polygon)]
+
+
+def _rle_at(mask: np.ndarray, top: int, left: int, height: int, width: int) -> dict[str, list[int]]:
+    """`mask_to_rle` of an image that is empty but for a window, without making it.
+
+    Args:
+        mask: [h, w] bool of the window.
+        top, left: place of its upper left pixel.
+        height, width: of the image.
+    """
+    edges = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T  # down each column
+    columns, starts = np.nonzero(edges == 1)
+    stops = np.nonzero(edges == -1)[1]
+    base = (columns + left) * height + top
+    ends = np.stack([base + starts, base + stops], axis=1).reshape(-1)
+    joints = np.flatnonzero(np.diff(ends) == 0)  # the run goes on in the next column
+    ends = np.delete(ends, np.concatenate([joints, joints + 1]))
+    return {"size": [height, width], "counts": np.diff(ends, prepend=0, append=height * width).tolist()}
 
 
 def document(

@@ -34,7 +34,7 @@ LAYOUT_NAMES = {
 MASK_SUFFIX = re.compile(r"[_\-. ](mask|masks|gt|seg|label)$", re.IGNORECASE)
 OWN_FOLDERS = (
     *("masks", "overlays", "initial_prompts", "optimized_prompts", "traces"),
-    *("reference_masks", "labels", "export"),
+    *("reference_masks", "labels", "labels_tiff", "objects", "export"),
 )
 """Folders below an output folder of gpoa."""
 OWN_PICTURE = "contact_sheet.jpg"

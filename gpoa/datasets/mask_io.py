@@ -66,6 +66,15 @@ def read_foreground(
     return found
 
 
+def mask_values(path: Path | str) -> np.ndarray | None:
+    """The numbers that a mask file holds, [H, W]; None where it is coloured.
+
+    Raises:
+        MaskError: the file cannot be read.
+    """
+    return _values_of(_open_values(Path(path)))()
+
+
 def foreground_of_array(values: np.ndarray, image_size: Size, options: MaskOptions = NO_OPTIONS) -> Foreground:
     """The foreground of a mask in memory.
 

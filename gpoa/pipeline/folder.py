@@ -28,6 +28,7 @@ from gpoa.datasets.pages import expand_pages, load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.datasets.targets import find_targets
 from gpoa.errors import DataError, GpoaError
+from gpoa.instances.seeds import count_parts
 from gpoa.pipeline.closing import close_run
 from gpoa.pipeline.folder_learning import encode_ahead, learning_once
 from gpoa.pipeline.image import ImagePipeline
@@ -320,7 +321,8 @@ def _kept_item(
         raise  # nothing can be written there
     except GpoaError:
         return None
-    return Item(stem, "kept", kept.confidence, kept.provenance.get("choice", ""), _is_doubtful(kept))
+    doubtful, choice = _is_doubtful(kept), kept.provenance.get("choice", "")
+    return Item(stem, "kept", kept.confidence, choice, doubtful, parts=_parts(kept))
 
 
 def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, output: Path, trace: bool) -> Item:
@@ -337,8 +339,14 @@ def _segment_one(segmenter: ImagePipeline, sample: Sample, opened: _Opened, outp
     # Written last: this file says that everything else of the image is there.
     done = replace(optimized, provenance={**optimized.provenance, "made_from": opened.made_from})
     write_prompts(output / "optimized_prompts" / f"{sample.stem}.json", done)
-    choice = search.best.name if search else ""
-    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized))
+    choice, parts = search.best.name if search else "", _parts(initial)
+    return Item(sample.stem, optimized.status, optimized.confidence, choice, _is_doubtful(optimized), parts=parts)
+
+
+def _parts(record: PromptRecord) -> int:
+    """In how many parts the prior's map falls apart; 0 where another matcher made the map, or there is none."""
+    detail = None if record.score_map is None else record.score_map.detail
+    return 0 if detail is None or record.status == "absent" else count_parts(detail)
 
 
 def _is_doubtful(record: PromptRecord) -> bool:

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 LISTED = 5
 """A line of the summary names at most this many images."""
+MANY_PARTS = 12
+"""A mask of so many parts is probably of many objects."""
 NOTED = {"kept": "already there", "absent": "without the object", "failed": "failed"}
 
 
@@ -32,6 +34,7 @@ class Item:
         seconds: time spent.
         error: one line, where it failed.
         disk_full: it failed because nothing can be written any more; no further image is tried.
+        parts: in how many parts the prior's mask falls apart.
     """
 
     stem: str
@@ -42,6 +45,7 @@ class Item:
     seconds: float = 0.0
     error: str = ""
     disk_full: bool = False
+    parts: int = 0
 
     @property
     def is_absent(self) -> bool:
@@ -53,7 +57,7 @@ class Item:
     @property
     def plain(self) -> dict[str, Any]:
         """As `run.json` and `--json` have it."""
-        return {name: value for name, value in asdict(self).items() if name != "disk_full"}
+        return {name: value for name, value in asdict(self).items() if name not in ("disk_full", "parts")}
 
 
 @dataclass
@@ -107,6 +111,10 @@ class Report:
         doubtful = [item.stem for item in self.items if item.doubtful and not item.is_absent]
         lines = [f"without the object: {some(absent)}"] if absent else []
         lines += [f"doubtful: {some(doubtful)}"] if doubtful else []
+        many = sorted(item.parts for item in self.items if item.parts >= MANY_PARTS)
+        if many and 2 * len(many) >= len(self.items):
+            middle = many[len(many) // 2]
+            lines.append(f"masks fall apart into many parts ({middle}, say): --instances tells objects apart")
         missing = [f"not written: {name} ({why})" for name, why in self.unwritten.items()]
         if self.is_disk_full and missing:  # the failed image has said why
             missing = [f"not written either: {', '.join(self.unwritten)}"]

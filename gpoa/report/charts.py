@@ -232,6 +232,35 @@ def sorted_chart(title: str, values: np.ndarray, axis: str) -> str:
     return _svg(title, width, height, drawn)
 
 
+def size_histogram(title: str, values: np.ndarray, bins: int, axis: str, color: str) -> str:
+    """How many values lie in each of equally wide bins.
+
+    Args:
+        title: for screen readers.
+        values: [N] numbers >= 0, at least one.
+        bins: how many.
+        axis: what the values are.
+        color: of the bars.
+    """
+    width, height, left, bottom = WIDTH, 300, 56, 250
+    high = float(values.max()) or 1.0
+    counts, edges = np.histogram(values, bins=bins, range=(0, high))
+    x, y = _Scale(0.0, high, left, width - 20), _Scale(0.0, max(1.0, float(counts.max())), bottom, 14)
+    drawn = [_grid(x, 14, bottom, axis)]
+    for tick in y.ticks():
+        drawn.append(f'<path d="M{left} {y(tick):.1f}H{width - 20}" stroke="{PALE}"/>')
+        drawn.append(_text(left - 6, float(y(tick)) + 4, y.show(tick), anchor="end"))
+    for count, start, stop in zip(counts, edges[:-1], edges[1:], strict=True):
+        if count:
+            begin, end = float(x(start)), float(x(stop))
+            drawn.append(
+                f'<rect x="{begin:.1f}" y="{float(y(count)):.1f}" width="{max(end - begin - 1, 0.6):.1f}" '
+                f'height="{bottom - float(y(count)):.1f}" fill="{color}"><title>{count} of {start:.3g} to '
+                f"{stop:.3g}</title></rect>"
+            )
+    return _svg(title, width, height, drawn)
+
+
 def legend(parts: Sequence[Part]) -> str:
     """Swatches with names, as HTML. They are drawn, not backgrounds, so that they print."""
     entries = "".join(

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
-import gpoa
 from gpoa.evaluation.protocol import TIE
 from gpoa.evaluation.summary import Duel
 from gpoa.report.calibration import calibration_section
 from gpoa.report.cases import choose_cases, galleries
-from gpoa.report.charts import DEFINITIONS
 from gpoa.report.compare import (
     class_section,
     distribution_section,
@@ -25,7 +21,8 @@ from gpoa.report.compare import (
     loss_section,
 )
 from gpoa.report.data import Case, Group, Report, Row, Standing, key_of, merge_seeds, scored, standings
-from gpoa.report.html import decimal, definitions, folded, paragraph, percent, section, text
+from gpoa.report.html import decimal, definitions, folded, paragraph, percent, text
+from gpoa.report.page import PagePart, render_page
 from gpoa.report.plain import CONVENTIONS as PLAIN_CONVENTIONS
 from gpoa.report.plain import plain_headline, plain_lead, plain_remarks, plain_unsure
 from gpoa.report.sections import before_after_section, time_section, unscored_section
@@ -39,15 +36,6 @@ _CONVENTIONS = {
     "failed images": "count as 0 in every score but the distances, from which they are left out unless the row has one",
     "undefined or infinite values": "are left out of the means",
 }
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-
-class _Part(NamedTuple):
-    """A section: its id, heading and content."""
-
-    identifier: str
-    title: str
-    html: str
 
 
 def write_report(report: Report, path: Path) -> Path:
@@ -80,21 +68,7 @@ def render_report(report: Report) -> str:
         lead, parts = _lead(report, merged, known, *found[0]), _scored_parts(report, merged, known, found)
     else:
         lead, parts = paragraph(UNSCORED, "warning") + plain_remarks(report), _unscored_parts(report, merged)
-    parts = [part for part in (*parts, *_appendix(report, bool(known))) if part.html]
-    files = resources.files("gpoa.report")
-    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
-    contents = "".join(f'<li><a href="#{part.identifier}">{text(part.title)}</a></li>' for part in parts)
-    body = "\n".join(section(part.identifier, part.title, part.html) for part in parts)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="generator" content="gpoa {gpoa.__version__}">\n<link rel="icon" href="data:,">\n'
-        f"<title>{text(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{DEFINITIONS}\n"
-        f"<header><h1>{text(report.title)}</h1>{lead}</header>\n"
-        f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n<main>\n{body}\n</main>\n'
-        f"<script>\n{script}</script>\n</body>\n</html>\n"
-    )
+    return render_page(report.title, lead, [*parts, *_appendix(report, bool(known))])
 
 
 def _comparable(known: Sequence[Row]) -> bool:
@@ -104,41 +78,41 @@ def _comparable(known: Sequence[Row]) -> bool:
 
 def _scored_parts(
     report: Report, merged: Sequence[Row], known: Sequence[Row], found: Sequence[tuple[Group, Sequence[Standing]]]
-) -> list[_Part]:
+) -> list[PagePart]:
     """The sections of a report with ground truth."""
     return [
-        _Part("headline", "Headline", headline_section(report, known, found)),
-        _Part("losses", "Where we win and lose", loss_section(report, known)),
-        _Part("distributions", "Distributions", distribution_section(report, known)),
-        _Part("classes", "Classes", class_section(report, known) if _comparable(known) else ""),
-        _Part("agent", "Before and after the agent", before_after_section(report, known)),
-        _Part("calibration", "Confidence and true IoU", calibration_section(report, known)),
-        _Part("gallery", "Pictures", galleries(report, has_truth=True)),
-        _Part("time", "Time", time_section(report, merged)),
+        PagePart("headline", "Headline", headline_section(report, known, found)),
+        PagePart("losses", "Where we win and lose", loss_section(report, known)),
+        PagePart("distributions", "Distributions", distribution_section(report, known)),
+        PagePart("classes", "Classes", class_section(report, known) if _comparable(known) else ""),
+        PagePart("agent", "Before and after the agent", before_after_section(report, known)),
+        PagePart("calibration", "Confidence and true IoU", calibration_section(report, known)),
+        PagePart("gallery", "Pictures", galleries(report, has_truth=True)),
+        PagePart("time", "Time", time_section(report, merged)),
     ]
 
 
-def _plain_parts(report: Report, merged: Sequence[Row], known: Sequence[Row]) -> list[_Part]:
+def _plain_parts(report: Report, merged: Sequence[Row], known: Sequence[Row]) -> list[PagePart]:
     """The sections of a report with ground truth and nothing to compare with."""
     return [
-        _Part("headline", "Scores", plain_headline(known) + plain_unsure(known)),
-        _Part("distributions", "Distribution", distribution_section(report, known)),
-        _Part("calibration", "Confidence and true IoU", calibration_section(report, known)),
-        _Part("gallery", "Pictures", galleries(report, has_truth=True)),
-        _Part("time", "Time", time_section(report, merged)),
+        PagePart("headline", "Scores", plain_headline(known) + plain_unsure(known)),
+        PagePart("distributions", "Distribution", distribution_section(report, known)),
+        PagePart("calibration", "Confidence and true IoU", calibration_section(report, known)),
+        PagePart("gallery", "Pictures", galleries(report, has_truth=True)),
+        PagePart("time", "Time", time_section(report, merged)),
     ]
 
 
-def _unscored_parts(report: Report, merged: Sequence[Row]) -> list[_Part]:
+def _unscored_parts(report: Report, merged: Sequence[Row]) -> list[PagePart]:
     """The sections of a report without ground truth."""
     return [
-        _Part("found", "What was found", unscored_section(report, merged)),
-        _Part("gallery", "Pictures", galleries(report, has_truth=False)),
-        _Part("time", "Time", time_section(report, merged)),
+        PagePart("found", "What was found", unscored_section(report, merged)),
+        PagePart("gallery", "Pictures", galleries(report, has_truth=False)),
+        PagePart("time", "Time", time_section(report, merged)),
     ]
 
 
-def _appendix(report: Report, has_truth: bool) -> list[_Part]:
+def _appendix(report: Report, has_truth: bool) -> list[PagePart]:
     """What is needed to read the numbers and to get them again."""
     ours = PLAIN_CONVENTIONS if report.is_plain else _CONVENTIONS
     conventions = {**report.conventions, **(ours if has_truth else {})}
@@ -150,12 +124,12 @@ def _appendix(report: Report, has_truth: bool) -> list[_Part]:
     config = json.dumps(report.config, indent=2, ensure_ascii=False, default=str)
     command = f"<pre><code>{text(report.command)}</code></pre>" if report.command else ""
     return [
-        _Part("conventions", "Conventions", definitions(conventions.items())),
-        _Part("methods", "Masks" if report.is_plain else "Methods", definitions(methods)),
-        _Part("reproduce", "How to reproduce", command + definitions(report.environment.items())),
-        _Part("notes", "Notes", "".join(paragraph(note) for note in report.notes)),
-        _Part("config", "Configuration", folded("Full configuration (JSON)", config) if report.config else ""),
-        _Part("cards", "Model cards", "".join(folded(name, card) for name, card in report.cards.items())),
+        PagePart("conventions", "Conventions", definitions(conventions.items())),
+        PagePart("methods", "Masks" if report.is_plain else "Methods", definitions(methods)),
+        PagePart("reproduce", "How to reproduce", command + definitions(report.environment.items())),
+        PagePart("notes", "Notes", "".join(paragraph(note) for note in report.notes)),
+        PagePart("config", "Configuration", folded("Full configuration (JSON)", config) if report.config else ""),
+        PagePart("cards", "Model cards", "".join(folded(name, card) for name, card in report.cards.items())),
     ]
 
 

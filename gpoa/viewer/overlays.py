@@ -23,6 +23,7 @@ CLASS_COLORS = (
     MASK_COLOR, (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178),
 )  # fmt: skip
 MASK_OPACITY = 0.4
+OBJECT_OPACITY = 0.3
 LONGEST_SIDE = 1024
 
 
@@ -55,6 +56,56 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray | None = None, prompts: Poi
     if prompts is not None:
         _draw_prompts(picture, prompts, size[0] / width, size[1] / height)
     return picture
+
+
+def draw_objects(image: np.ndarray, labels: np.ndarray) -> Image.Image:
+    """Draws objects over an image, each in a colour of its own that its neighbours do not have, and outlined.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        labels: [H, W] integer, 0 background.
+
+    Returns:
+        The picture, its longest side at most 1024, or 2048 where objects would be too small to be told apart.
+    """
+    height, width = labels.shape
+    count = int(labels.max(initial=0))
+    typical = np.sqrt((labels > 0).sum() / max(1, count))  # pixels across
+    longest = LONGEST_SIDE if typical * min(1.0, LONGEST_SIDE / max(height, width)) >= 12 else 2 * LONGEST_SIDE
+    scale = min(1.0, longest / max(height, width))
+    if scale == 1 and typical < 12 and max(height, width) <= LONGEST_SIDE:
+        scale = 2.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    small = np.asarray(Image.fromarray(labels.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
+    pixels = np.asarray(picture, dtype=np.float32).copy()
+    colours = object_colours(count)
+    inside = small > 0
+    pixels[inside] += OBJECT_OPACITY * (colours[small[inside]] - pixels[inside])
+    edge = inside & _is_edge(small)
+    pixels[edge] = colours[small[edge]]
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def object_colours(count: int) -> np.ndarray:
+    """[count + 1, 3] float32 RGB, the background first; hues by the golden ratio, so that numbers next to each other
+    differ most."""
+    hue = (np.arange(count + 1) * 0.618034) % 1
+    ramp = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    colours = 255 * (0.25 + 0.75 * np.clip(ramp, 0, 1))
+    colours[0] = 0
+    return colours.astype(np.float32)
+
+
+def _is_edge(labels: np.ndarray) -> np.ndarray:
+    """Where a pixel's right, left, upper or lower neighbour is of another object."""
+    edge = np.zeros(labels.shape, dtype=bool)
+    down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= right
+    edge[:, :-1] |= right
+    return edge
 
 
 def class_color(number: int) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gpoa.datasets.coco import mask_to_rle, rle_to_mask, write_coco
+from gpoa.datasets.coco import mask_to_rle, rle_to_mask, write_coco, write_coco_objects
 from gpoa.datasets.options import CocoFile
 from gpoa.datasets.polygons import polygons_to_mask
 
@@ -136,3 +136,18 @@ def test_what_pycocotools_writes_is_read(tmp_path: Path) -> None:
     theirs = coding.merge(coding.frPyObjects(annotation["segmentation"], 17, 23))
     assert coding.area(theirs) == annotation["area"]
     assert (polygons_to_mask(annotation["segmentation"], (17, 23)) == coding.decode(theirs).astype(bool)).all()
+
+
+@pytest.mark.parametrize("kind", ["polygon", "rle"])
+def test_every_object_is_an_annotation(tmp_path: Path, kind: str) -> None:
+    labels = np.zeros((6, 9), dtype=np.uint16)
+    labels[1:3, 1:4], labels[:, 6:8] = 1, 2  # the second fills whole columns
+    labels[2, 2] = 0
+    write_coco_objects(CocoFile(tmp_path / "a.json", kind), [("a.png", labels, [0.5, 0.25])])
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert [one["score"] for one in content["annotations"]] == [0.5, 0.25]
+    assert [one["bbox"] for one in content["annotations"]] == [[1, 1, 3, 2], [6, 0, 2, 6]]
+    for number, one in enumerate(content["annotations"], start=1):
+        drawn = one["segmentation"]
+        mask = rle_to_mask(drawn) if kind == "rle" else polygons_to_mask(drawn, labels.shape)
+        assert (mask == (labels == number)).all() and one["area"] == (labels == number).sum()

@@ -17,6 +17,7 @@ from gpoa.viewer.overlays import (
     POSITIVE_COLOR,
     Tile,
     contact_sheet,
+    draw_objects,
     draw_overlay,
 )
 
@@ -137,3 +138,12 @@ def test_captions_stay_below_their_picture(caption: str) -> None:
 def test_caption_with_a_line_break() -> None:
     """A file name may hold one."""
     assert contact_sheet(_tiles(1, "two\nlines")).size == contact_sheet(_tiles(1)).size
+
+
+def test_each_object_has_a_colour_of_its_own() -> None:
+    labels = np.zeros((200, 300), dtype=np.uint16)
+    labels[20:80, 20:80], labels[20:80, 80:140] = 1, 2
+    picture = np.asarray(draw_objects(np.full((200, 300, 3), 90, dtype=np.uint8), labels)).astype(int)
+    assert picture.shape == (200, 300, 3) and (picture[150, 250] == 90).all()
+    first, second = picture[50, 50], picture[50, 110]
+    assert np.abs(first - second).max() > 30 and np.abs(first - 90).max() > 10
