@@ -13,7 +13,7 @@ The truth makes the reward and, with `start="oracle"`, the first click; it is in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -48,7 +48,7 @@ class ClickSegmentEnv(gymnasium.Env[Any, np.int64]):
         ConfigError: there is no scene, or one without the prior that the config needs.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class ClickSegmentEnv(gymnasium.Env[Any, np.int64]):
         A cell is clicked once; while there is no mask, a click is positive; there is nothing to undo before an own
         click."""
         cells = self.config.cells
-        legal = np.ones(int(self.action_space.n), dtype=bool)
+        legal = np.ones(2 * cells**2 + self.config.stop + self.config.undo, dtype=bool)
         for click in self.state.clicks:
             place = self.action_of(click) % cells**2
             legal[[place, place + cells**2]] = False
@@ -142,7 +142,7 @@ class ClickSegmentEnv(gymnasium.Env[Any, np.int64]):
             legal[-1] = len(self.states) > 1
         return legal
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """[size, size, 3] uint8: the image, the mask in red, positive clicks green and negative ones blue."""
         if self.render_mode != "rgb_array":
             return None

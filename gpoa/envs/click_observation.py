@@ -104,7 +104,7 @@ class Channels:
         return seen
 
 
-OBSERVATIONS = {"alignsam": AlignSam, "channels": Channels}
+OBSERVATIONS: dict[str, type[AlignSam] | type[Channels]] = {"alignsam": AlignSam, "channels": Channels}
 """Name -> what makes the observations."""
 
 

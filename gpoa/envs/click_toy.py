@@ -69,7 +69,8 @@ class ToySegmenter:
         from gpoa.envs.click_episode import Click
 
         mask = np.zeros(parts.shape, dtype=bool) if prompts.mask_prompt is None else prompts.mask_prompt > 0
-        clicks = tuple(Click(*xy, int(k)) for xy, k in zip(prompts.point_coords, prompts.point_labels, strict=True))
+        pairs = zip(prompts.point_coords, prompts.point_labels, strict=True)
+        clicks = tuple(Click(float(x), float(y), int(label)) for (x, y), label in pairs)
         for label in (1, 0):
             chosen = tuple(click for click in clicks if click.label == label)
             under = parts[cells_of(chosen, size)] if chosen else np.empty(0)
