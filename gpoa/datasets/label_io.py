@@ -85,7 +85,7 @@ def save_labels(path: Path, labels: np.ndarray) -> None:
 
     Args:
         path: its suffix chooses.
-        labels: [H, W] uint16 or uint32.
+        labels: [H, W] whole numbers, 0 background.
 
     Raises:
         ValueError: numbers above 65,535 for a PNG, which has no room for them.
@@ -99,7 +99,9 @@ def save_labels(path: Path, labels: np.ndarray) -> None:
     else:
         from tifffile import imwrite
 
-        imwrite(content, labels, compression="zlib", photometric="minisblack")
+        wide = labels.max(initial=0) > np.iinfo(np.uint16).max
+        values = labels.astype(np.uint32 if wide else np.uint16)
+        imwrite(content, values, compression="zlib", photometric="minisblack", metadata=None)
     write_atomic(path, content.getvalue())
 
 

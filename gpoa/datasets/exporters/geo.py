@@ -6,7 +6,6 @@ left corner, as QuPath reads it. An image without a coordinate system is exporte
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from gpoa.datasets.exporters.collection import Collection, Entry, Objects, Thing
 from gpoa.datasets.exporters.writing import Options, Written
 from gpoa.datasets.geo import copy_georeference, to_longitude_latitude
+from gpoa.datasets.label_io import save_labels
 from gpoa.datasets.outlines import Part, outlines
 from gpoa.runtime.atomic import encode_json, write_atomic
 
@@ -45,28 +45,12 @@ def write_geojson(collection: Collection, folder: Path, options: Options) -> Wri
     return written
 
 
-def save_label_tiff(path: Path, ids: np.ndarray) -> None:
-    """Writes a label image of 16 bits, or of 32 where there are more numbers, atomically.
-
-    Args:
-        path: the file.
-        ids: [H, W] integer, 0 background.
-    """
-    import tifffile
-
-    content = io.BytesIO()
-    wide = ids.max(initial=0) > np.iinfo(np.uint16).max
-    values = ids.astype(np.uint32 if wide else np.uint16)
-    tifffile.imwrite(content, values, photometric="minisblack", compression="zlib", metadata=None)
-    write_atomic(path, content.getvalue())
-
-
 def _rasters(collection: Collection, folder: Path, georeferenced: bool) -> Written:
     """One label image an image: of objects where the run numbers them, else of classes."""
     written, placed = Written(), 0
     for entry, objects in written.each(collection):
         path = folder / f"{entry.stem}.tif"
-        save_label_tiff(path, objects.ids)
+        save_labels(path, objects.ids)
         with written.attempt(entry):
             if georeferenced and entry.image_path is not None:
                 placed += copy_georeference(entry.image_path, path)

@@ -11,8 +11,8 @@ import io
 from pathlib import Path
 
 from gpoa.datasets.exporters.collection import Collection, Objects
-from gpoa.datasets.exporters.geo import save_label_tiff
 from gpoa.datasets.exporters.writing import Options, Written
+from gpoa.datasets.label_io import save_labels
 from gpoa.datasets.outlines import one_path, outlines
 from gpoa.runtime.atomic import write_atomic
 
@@ -22,7 +22,7 @@ def write(collection: Collection, folder: Path, options: Options) -> Written:
     written = Written()
     for entry, objects in written.each(collection):
         labels, shapes = folder / f"{entry.stem}.tif", folder / f"{entry.stem}.csv"
-        save_label_tiff(labels, objects.ids)
+        save_labels(labels, objects.ids)
         write_atomic(shapes, _shapes(objects, options.simplify).encode())
         written.files += [labels, shapes]
     return written
