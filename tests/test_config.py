@@ -83,7 +83,7 @@ def test_frozen() -> None:
 
 def test_to_dict_is_nested_and_plain() -> None:
     plain = json.loads(json.dumps(to_dict(GpoaConfig(optimize=OptimizeConfig(budget=3)))))
-    sections = "reading models features matching threshold candidates graph optimize segment"
+    sections = "reading models features matching threshold candidates graph optimize segment objects"
     assert set(plain) == set(sections.split())
     assert plain["optimize"]["budget"] == 3
 

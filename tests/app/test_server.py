@@ -329,7 +329,7 @@ def test_twenty_thousand_images_stay_closed(
     began = time.process_time()
     page = make_page(tmp_path, "many")
     state = page.state()
-    assert time.process_time() - began < 10 and read == []
+    assert time.process_time() - began < 40 and read == []  # reading them all takes minutes
     assert state["total"] == 20_000
     assert page.get("/api/images/19999/thumb").status_code == 200 and len(read) == 1
     known, project = state["revision"], state["project"]["id"]

@@ -93,12 +93,12 @@ def _help(verb: str, flag: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_help_of_run_is_a_dozen_options_and_names_the_way_to_the_rest(capsys: pytest.CaptureFixture[str]):
+def test_help_of_run_is_a_few_options_and_names_the_way_to_the_rest(capsys: pytest.CaptureFixture[str]):
     shown = _help("run", "-h", capsys)
     options = [line.split()[0] for line in shown.splitlines() if line.startswith("  --")]
     assert options == [
-        "--reference", "--targets", "--output", "--mask", "--points", "--box", "--strategy", "--budget",
-        "--processes", "--devices", "--coco", "--trace", "--recursive", "--json", "--config",
+        "--reference", "--targets", "--output", "--mask", "--points", "--box", "--instances", "--pixel-size",
+        "--strategy", "--budget", "--processes", "--devices", "--coco", "--trace", "--recursive", "--json", "--config",
     ]  # fmt: skip
     assert "options: gpoa run --help-all" in shown and "(required)" in shown and len(shown.splitlines()) < 60
     assert not set(shown) & set("─│╭╰")
@@ -108,10 +108,10 @@ def test_help_of_run_is_a_dozen_options_and_names_the_way_to_the_rest(capsys: py
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_helps_and_names_the_nearest_option(verb: str, capsys: pytest.CaptureFixture[str]):
     assert f"gpoa {verb}" in _help(verb, "-h", capsys)
-    argv = ["models", "list", "--jsn"] if verb == "models" else [verb, "--jsn"]
-    assert main(argv) == 2
+    wrong, right = ("--prt", "--port") if verb == "app" else ("--jsn", "--json")  # the page has no JSON
+    assert main(["models", "list", wrong] if verb == "models" else [verb, wrong]) == 2
     said = capsys.readouterr()
-    assert said.err == f"gpoa {verb}: unknown option --jsn; did you mean --json?\n" and said.out == ""
+    assert said.err == f"gpoa {verb}: unknown option {wrong}; did you mean {right}?\n" and said.out == ""
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "models"])
