@@ -38,8 +38,12 @@ class Posterior:
     @classmethod
     def of(cls, score_map: ScoreMap, original_size: Size) -> Posterior:
         """From a score map whose logits are log odds."""
-        frame = to_mask_prompt(score_map, original_size, 1.0)
-        return cls((1 / (1 + np.exp(-frame))).astype(np.float32))
+        return cls.of_logits(to_mask_prompt(score_map, original_size, 1.0))
+
+    @classmethod
+    def of_logits(cls, logits: np.ndarray) -> Posterior:
+        """From log odds [256, 256] in SAM's frame."""
+        return cls((1 / (1 + np.exp(-logits))).astype(np.float32))
 
     def expected_iou(self, masks: np.ndarray) -> np.ndarray:
         """The expected IoU of masks with the truth.
@@ -106,7 +110,8 @@ def choose_by_posterior(
     Returns:
         The best trial and all trials: the four masks of each set, the start first, then the prior's own and the fused.
     """
-    posterior = Posterior.of(score_map, original_size)
+    odds = to_mask_prompt(score_map, original_size, 1.0)
+    posterior = Posterior.of_logits(odds)
     trials: list[Trial] = []
     seen: set[tuple] = set()
     for name, prompts in sets:
@@ -117,7 +122,7 @@ def choose_by_posterior(
         seen.add(fingerprint(prompts))
         trials += _judged(name, prompts, decode([prompts]), posterior)
     fused = _fused(trials[:OUTPUTS], posterior)
-    trials.append(prior_itself(trials[0].prompts, score_map, original_size))
+    trials.append(_dense_trial("prior", trials[0].prompts, odds, _score(posterior, odds)))
     best = max(trials, key=lambda trial: trial.score)
     ours = _score(posterior, fused.logits)  # on the scale of the others
     return Optimized(best if best.score > ours + margin else fused, [*trials, fused])
@@ -131,22 +136,21 @@ def prior_itself(start: PointPrompts, score_map: ScoreMap, original_size: Size) 
         score_map: log odds.
         original_size: (H, W).
     """
-    logits = to_mask_prompt(score_map, original_size, 1.0)
-    posterior = Posterior.of(score_map, original_size)
-    return _dense_trial("prior", start, logits, _score(posterior, logits))
+    odds = to_mask_prompt(score_map, original_size, 1.0)
+    return _dense_trial("prior", start, odds, _score(Posterior.of_logits(odds), odds))
 
 
 def _fused(masks: Sequence[Trial], posterior: Posterior) -> Trial:
     """The mean of the prior's probability and of the mean probability that the decoder's masks give.
 
-    The prior knows what is the object, the segmenter where its border runs. The mean beats both, and any choice between
-    them that was tried (scripts/RESULTS.md).
+    The prior knows what is the object, the segmenter where its border runs. On validation classes the mean beats both,
+    and every choice between them that was tried (checkpoints/prior.md); on held-out ones it equals the segmenter's mask
+    (scripts/RESULTS.md).
     """
     decoded = np.mean([1 / (1 + np.exp(-trial.logits)) for trial in masks], axis=0)
     mean = (posterior.probability + decoded) / 2
     logits = np.log(np.clip(mean, 1e-6, 1) / np.clip(1 - mean, 1e-6, 1)).astype(np.float16).astype(np.float32)
-    expected = Posterior(mean.astype(np.float32)).expected_iou(logits[None] > 0)[0]
-    score = float(np.clip(FUSED_CONSTANT + FUSED_WEIGHT * expected, 0, 1))
+    score = _score(Posterior(mean.astype(np.float32)), logits, FUSED_CONSTANT, FUSED_WEIGHT)
     return _dense_trial("fused", masks[0].prompts, logits, score)
 
 
@@ -155,9 +159,9 @@ def _dense_trial(name: str, start: PointPrompts, logits: np.ndarray, score: floa
     return Trial(name, replace(start, mask_prompt=logits, mask_output=DENSE_OUTPUT), logits, score, score)
 
 
-def _score(posterior: Posterior, logits: np.ndarray) -> float:
+def _score(posterior: Posterior, logits: np.ndarray, constant: float = CONSTANT, weight: float = WEIGHT) -> float:
     """The estimate of a mask's true IoU."""
-    return float(np.clip(CONSTANT + WEIGHT * posterior.expected_iou(logits[None] > 0)[0], 0, 1))
+    return float(np.clip(constant + weight * posterior.expected_iou(logits[None] > 0)[0], 0, 1))
 
 
 def _judged(name: str, prompts: PointPrompts, prediction: MaskPrediction, posterior: Posterior) -> list[Trial]:
