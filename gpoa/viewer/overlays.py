@@ -50,7 +50,8 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray | None = None, prompts: Poi
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) if scale < 1 else Image.fromarray(image)
     if mask is not None:
-        for number in np.unique(mask[mask > 0]).tolist():
+        numbers = [1] if mask.dtype == np.bool_ else np.unique(mask[mask > 0]).tolist()
+        for number in numbers:
             small = Image.fromarray((mask == number).astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
             picture = _tint(picture, np.asarray(small) > 127, class_color(int(number)))
     if prompts is not None:
