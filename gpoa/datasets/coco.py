@@ -122,16 +122,11 @@ def write_coco_objects(
             if file.segmentation == "rle":
                 segmentation: Any = _rle_at(mask, top, left, height, width)
             else:
-                segmentation = [_shifted(one, left, top) for one in mask_to_polygons(mask)]
+                segmentation = mask_to_polygons(mask, top, left)
             made = annotation(len(annotations) + 1, number, mask, segmentation)
             made["bbox"] = [left, top, mask.shape[1], mask.shape[0]]
             annotations.append({**made, "score": round(float(scores[place - 1]), 4)})
     write_atomic(file.path, encode_json(document(images, annotations, {1: category})))
-
-
-def _shifted(polygon: list[int], x: int, y: int) -> list[int]:
-    """A polygon moved by (x, y)."""
-    return [value + (y if place % 2 else x) for place, value in enumerate(polygon)]
 
 
 def _rle_at(mask: np.ndarray, top: int, left: int, height: int, width: int) -> dict[str, list[int]]:

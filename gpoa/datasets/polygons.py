@@ -26,11 +26,12 @@ _CROSSINGS = {0b1001: ("WN", "ES"), 0b0110: ("EN", "WS")}
 """The same where two pixels touch at the corner only: a pair of edges for each of the two pixels."""
 
 
-def mask_to_polygons(mask: np.ndarray) -> list[list[int]]:
+def mask_to_polygons(mask: np.ndarray, top: int = 0, left: int = 0) -> list[list[int]]:
     """The polygons whose union is the mask.
 
     Args:
         mask: [H, W] bool.
+        top, left: where its upper left pixel lies, if it is a window of an image.
 
     Returns:
         One polygon for each part without holes, several for one with holes; none for an empty mask.
@@ -41,7 +42,7 @@ def mask_to_polygons(mask: np.ndarray) -> list[list[int]]:
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.dtype != np.bool_:
         raise ValueError(f"mask: expected [H, W] bool, got {mask.shape} {mask.dtype}")
-    return [outline(part, top, left) for part, top, left in _pieces(mask)]
+    return [outline(*piece) for piece in _pieces(mask, top, left)]
 
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> np.ndarray:
