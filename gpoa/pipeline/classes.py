@@ -21,16 +21,15 @@ from PIL import Image
 
 from gpoa.config import GpoaConfig, digest, to_dict
 from gpoa.datasets.image_io import image_size
-from gpoa.datasets.pages import expand_pages, load_sample
+from gpoa.datasets.pages import load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
 from gpoa.datasets.shots import ImageLike, to_pixels
-from gpoa.datasets.targets import find_targets
 from gpoa.errors import ConfigError, DataError, GpoaError
 from gpoa.features.cache import EmbeddingCache
 from gpoa.matching.competition import compete, label_image
 from gpoa.pipeline.closing import close_run
 from gpoa.pipeline.image import ImagePipeline
-from gpoa.pipeline.outputs import check_apart, file_digest, overlay_path, prepare_folder, save_picture
+from gpoa.pipeline.outputs import file_digest, open_targets, overlay_path, save_picture
 from gpoa.pipeline.progress import Item, Report, process
 from gpoa.pipeline.prompting import prior_score_map
 from gpoa.runtime.atomic import write_atomic
@@ -154,10 +153,8 @@ def run_classes(segmenter: ClassSegmenter, targets: Any, output: Path, command: 
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    found = find_targets(targets)
-    samples = expand_pages(found.samples, segmenter.config.reading)
-    check_apart(samples, output)
-    prepare_folder(output)
+    found = open_targets(targets, segmenter.config.reading, output)
+    samples = found.samples
     run = segmenter.run_digest()
 
     def work(sample: Sample) -> Item:

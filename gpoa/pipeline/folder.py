@@ -33,10 +33,10 @@ from gpoa.pipeline.closing import close_run
 from gpoa.pipeline.folder_learning import encode_ahead, learning_once
 from gpoa.pipeline.image import ImagePipeline
 from gpoa.pipeline.outputs import (
-    check_apart,
     complete_pictures,
     file_digest,
     kept_record,
+    open_targets,
     prepare_folder,
     store_initial,
     store_mask,
@@ -185,10 +185,8 @@ def run_segment(
     Raises:
         DataError: no targets, or a folder cannot be used.
     """
-    found = find_targets(targets)
-    samples = expand_pages(found.samples, segmenter.config.reading)
-    check_apart(samples, output)
-    prepare_folder(output)
+    found = open_targets(targets, segmenter.config.reading, output)
+    samples = found.samples
 
     def work(sample: Sample) -> Item:
         image = load_sample(sample, segmenter.config.reading)
@@ -229,10 +227,8 @@ def run_folder(
     Raises:
         DataError: no targets, or the folder cannot be written.
     """
-    found = find_targets(targets)
-    samples = expand_pages(found.samples, segmenter.config.reading)
-    check_apart(samples, output)
-    prepare_folder(output)
+    found = open_targets(targets, segmenter.config.reading, output)
+    samples = found.samples
     facts = start_run(segmenter, output, keep_reference)
     report = work_through(segmenter, samples, Share(samples), output, trace)
     report.notes += found.notes

@@ -30,15 +30,14 @@ from gpoa.datasets.coco import write_coco_objects
 from gpoa.datasets.label_io import load_labels, save_labels
 from gpoa.datasets.mask_io import save_mask
 from gpoa.datasets.options import CocoFile
-from gpoa.datasets.pages import expand_pages, load_sample
-from gpoa.datasets.targets import find_targets
+from gpoa.datasets.pages import load_sample
 from gpoa.errors import GpoaError
 from gpoa.instances.measuring import Table, measure, read_csv, to_csv
 from gpoa.instances.objects import Objects
 from gpoa.instances.pixel_size import PixelSize, read_pixel_size
 from gpoa.pipeline.closing import close_run
 from gpoa.pipeline.instances import InstanceSegmenter
-from gpoa.pipeline.outputs import check_apart, coco_names, file_digest, mask_path, prepare_folder, save_picture
+from gpoa.pipeline.outputs import coco_names, file_digest, mask_path, open_targets, save_picture
 from gpoa.pipeline.progress import Item, Report, process
 from gpoa.runtime.atomic import encode_json, write_atomic
 from gpoa.types import Sample
@@ -81,10 +80,8 @@ def run_instances(segmenter: InstanceSegmenter, targets: Any, run: InstanceRun) 
         DataError: no targets, or the folder cannot be written.
     """
     pipeline, output = segmenter.pipeline, run.output
-    found = find_targets(targets)
-    samples = expand_pages(found.samples, pipeline.config.reading)
-    check_apart(samples, output)
-    prepare_folder(output)
+    found = open_targets(targets, pipeline.config.reading, output)
+    samples = found.samples
     digest = segmenter.run_digest()
 
     def work(sample: Sample) -> Item:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,8 +18,9 @@ from gpoa.config import ReadingConfig
 from gpoa.datasets.folder import OWN_FOLDERS
 from gpoa.datasets.image_io import image_size
 from gpoa.datasets.mask_io import load_mask, save_mask
-from gpoa.datasets.pages import load_sample
+from gpoa.datasets.pages import expand_pages, load_sample
 from gpoa.datasets.prompt_file import PromptRecord, read_prompts, write_prompts
+from gpoa.datasets.targets import Targets, find_targets
 from gpoa.errors import DataError, GpoaError
 from gpoa.geometry import sam_input_size
 from gpoa.runtime.atomic import write_atomic
@@ -60,6 +62,24 @@ def check_apart(samples: Sequence[Sample], output: Path) -> None:
             if parent in written:
                 place = f"{output}: the target {sample.image_path} lies in its {written[parent]}/"
                 raise DataError(f"{place}, where this run writes; choose another --output")
+
+
+def open_targets(targets: Any, reading: ReadingConfig, output: Path) -> Targets:
+    """The targets of a run, every page a sample, once it is certain that its output folder can take what it writes.
+
+    Args:
+        targets: a file, a folder, several of both, or what `find_targets` made of them.
+        reading: which pages.
+        output: the run's output folder.
+
+    Raises:
+        DataError: no targets, one lies where the run writes, or the folder cannot be written.
+    """
+    found = find_targets(targets)
+    samples = expand_pages(found.samples, reading)
+    check_apart(samples, output)
+    prepare_folder(output)
+    return Targets(samples, found.notes)
 
 
 def store_initial(folder: Path, stem: str, image: np.ndarray, record: PromptRecord) -> None:
